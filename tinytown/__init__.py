@@ -1,0 +1,1 @@
+"""Tinytown coordinates AI coding agents over Redis."""

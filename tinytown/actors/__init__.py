@@ -1,0 +1,1 @@
+"""Behaviour: how a message becomes an outcome."""

@@ -1,0 +1,1 @@
+"""How each kind of coding CLI is spoken to."""

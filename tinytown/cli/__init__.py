@@ -1,0 +1,1 @@
+"""`tt`: thin functions over the operations."""

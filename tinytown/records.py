@@ -1,0 +1,314 @@
+"""What Redis keeps of a town: agents, tasks, events, and the parts of missions.
+
+Records are frozen: a change is a new record, written by compare-and-set. They are plain dataclasses, so that `tt`
+starts without pydantic; where a record comes from outside, a border validates it (`tinytown.web` and the
+operations' requests). Field names are those of the JSON. Absent and null are the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar, Self, cast
+
+from tinytown import times
+from tinytown.errors import BadMessage
+from tinytown.ids import (
+    SUPERVISOR_ID,
+    AgentId,
+    MissionId,
+    TaskId,
+    WatchId,
+    WorkItemId,
+    new_id,
+)
+from tinytown.lifecycle import (
+    AGENT,
+    TASK,
+    AgentEvent,
+    AgentState,
+    MissionState,
+    TaskEvent,
+    TaskState,
+    WatchState,
+    WorkItemState,
+    move,
+)
+from tinytown.messages import JsonObject, JsonValue, decode_json
+
+if TYPE_CHECKING:
+    from tinytown.times import Timestamp
+
+DEFAULT_MAX_ROUNDS = 10
+
+
+class AgentType(StrEnum):
+    """A worker does tasks, the supervisor hands them out."""
+
+    WORKER = "worker"
+    SUPERVISOR = "supervisor"
+
+
+class TaskSource(StrEnum):
+    """Where a task came from."""
+
+    ASSIGN = "assign"
+    BACKLOG = "backlog"
+    PLAN = "plan"
+    MISSION = "mission"
+    CONDUCTOR = "conductor"
+
+
+class Record:
+    """What all records can do: become JSON and come back from it."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+    def to_json(self) -> JsonObject:
+        """The JSON object; fields that are None are left out."""
+        out: JsonObject = {}
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            if value is not None:
+                out[item.name] = list(value) if isinstance(value, tuple) else value
+        return out
+
+    def encode(self) -> bytes:
+        """The bytes that Redis keeps."""
+        return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, value: JsonValue) -> Self:
+        """The record of a JSON object; `BadMessage` names the field that is wrong. Unknown fields are left out."""
+        if not isinstance(value, dict):
+            raise BadMessage(f"a record ({cls.kind}) is a JSON object")
+        given = {}
+        for item in fields(cls):  # type: ignore[arg-type]
+            found = value.get(item.name)
+            if found is not None:
+                given[item.name] = _convert(cls.kind, item.name, str(item.type), found)
+        try:
+            return cls(**given)
+        except TypeError:
+            raise BadMessage(f"a record ({cls.kind}) lacks a field: has {sorted(given)}") from None
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """The record that these bytes hold; `BadMessage` for anything else."""
+        return cls.from_json(decode_json(raw))
+
+
+_ENUMS: dict[str, type[StrEnum]] = {
+    enum.__name__: enum
+    for enum in (AgentState, AgentType, TaskState, TaskSource, MissionState, WorkItemState, WatchState)
+}
+
+
+def _convert(kind: str, name: str, annotation: str, value: JsonValue) -> JsonValue | tuple[JsonValue, ...]:
+    base = annotation.partition(" | ")[0]
+    if base in _ENUMS:
+        try:
+            return _ENUMS[base](str(value))
+        except ValueError:
+            raise BadMessage(f"record ({kind}): '{name}' cannot be {value!r}") from None
+    if base.startswith("tuple"):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise BadMessage(f"record ({kind}): '{name}' must be a list of texts")
+        return tuple(value)
+    if base == "int":
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise BadMessage(f"record ({kind}): '{name}' must be a whole number")
+    elif base == "bool":
+        if not isinstance(value, bool):
+            raise BadMessage(f"record ({kind}): '{name}' must be true or false")
+    elif not isinstance(value, str):
+        raise BadMessage(f"record ({kind}): '{name}' must be text")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Agent(Record):
+    """One agent. `incarnation` counts its starts; control messages carry it, so that none hits a successor."""
+
+    kind: ClassVar[str] = "agent"
+    name: str
+    cli: str
+    agent_type: AgentType = AgentType.WORKER
+    id: AgentId = field(default_factory=lambda: AgentId(new_id()))
+    nickname: str | None = None
+    role: str | None = None
+    state: AgentState = AgentState.STARTING
+    current_task: TaskId | None = None
+    created_at: Timestamp = field(default_factory=times.now)
+    last_heartbeat: Timestamp = field(default_factory=times.now)
+    last_active_at: Timestamp | None = None
+    tasks_completed: int = 0
+    rounds_completed: int = 0
+    max_rounds: int = DEFAULT_MAX_ROUNDS
+    incarnation: int = 1
+    parent_agent_id: AgentId | None = None
+    workdir: str | None = None
+    reason: str | None = None
+    """Why it is in Error, for people."""
+
+    @classmethod
+    def supervisor(cls, name: str = "supervisor") -> Agent:
+        """The agent with the well-known id, whose mailbox the person and the conductor read."""
+        return cls(name=name, cli="", agent_type=AgentType.SUPERVISOR, id=SUPERVISOR_ID, state=AgentState.IDLE)
+
+    @property
+    def effective_role(self) -> str:
+        """Its role; the name where none was set."""
+        return self.role or self.name
+
+    def after(self, event: AgentEvent) -> Agent:
+        """The agent in the state that follows; `IllegalTransition` if the table has no such move."""
+        return replace(self, state=move(AGENT, self.state, event, what=f"Agent '{self.name}'"))
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Record):
+    """A unit of work. `result` is the answer of a completed task, the error of a failed one."""
+
+    kind: ClassVar[str] = "task"
+    description: str
+    id: TaskId = field(default_factory=lambda: TaskId(new_id()))
+    state: TaskState = TaskState.PENDING
+    assigned_to: AgentId | None = None
+    created_at: Timestamp = field(default_factory=times.now)
+    updated_at: Timestamp = field(default_factory=times.now)
+    started_at: Timestamp | None = None
+    completed_at: Timestamp | None = None
+    result: str | None = None
+    parent_id: TaskId | None = None
+    depends_on: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    source: TaskSource | None = None
+    attempts: int = 0
+
+    def with_tags(self, tags: tuple[str, ...] | list[str]) -> Task:
+        """The same task with these tags."""
+        return replace(self, tags=tuple(tags))
+
+    def with_parent(self, parent_id: TaskId) -> Task:
+        """The same task under a parent. Grouping only: order comes from `depends_on`."""
+        return replace(self, parent_id=parent_id)
+
+    def assign(self, agent_id: AgentId) -> Task:
+        """The task in the hands of an agent."""
+        return replace(self._after(TaskEvent.ASSIGN), assigned_to=agent_id)
+
+    def start(self) -> Task:
+        """The task in a running turn; counts the attempt."""
+        return replace(self._after(TaskEvent.START), started_at=times.now(), attempts=self.attempts + 1)
+
+    def returned(self) -> Task:
+        """The task of a turn that ended without an end of the task."""
+        return self._after(TaskEvent.RETURN)
+
+    def release(self) -> Task:
+        """The task in nobody's hands."""
+        return replace(self._after(TaskEvent.RELEASE), assigned_to=None)
+
+    def complete(self, result: str) -> Task:
+        """The completed task."""
+        return self._ended(TaskEvent.COMPLETE, result)
+
+    def fail(self, error: str) -> Task:
+        """The failed task."""
+        return self._ended(TaskEvent.FAIL, error)
+
+    def cancel(self, reason: str | None = None) -> Task:
+        """The cancelled task."""
+        return self._ended(TaskEvent.CANCEL, reason)
+
+    def _ended(self, event: TaskEvent, result: str | None) -> Task:
+        return replace(self._after(event), result=result, completed_at=times.now())
+
+    def _after(self, event: TaskEvent) -> Task:
+        state = move(TASK, self.state, event, what=f"Task {self.id}")
+        return replace(self, state=state, updated_at=times.now())
+
+
+@dataclass(frozen=True, slots=True)
+class Mission(Record):
+    """A run through a set of objectives."""
+
+    kind: ClassVar[str] = "mission"
+    id: MissionId = field(default_factory=lambda: MissionId(new_id()))
+    state: MissionState = MissionState.PLANNING
+    objectives: tuple[str, ...] = ()
+    max_parallel_items: int = 2
+    reviewer_required: bool = True
+    auto_merge: bool = False
+    watch_interval_secs: int = 180
+    created_at: Timestamp = field(default_factory=times.now)
+    updated_at: Timestamp = field(default_factory=times.now)
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem(Record):
+    """One piece of a mission. `item_kind` is one of design, implement, test, review, merge_gate, follow_up."""
+
+    kind: ClassVar[str] = "work item"
+    mission_id: MissionId
+    title: str
+    item_kind: str
+    id: WorkItemId = field(default_factory=lambda: WorkItemId(new_id()))
+    state: WorkItemState = WorkItemState.PENDING
+    depends_on: tuple[str, ...] = ()
+    owner_role: str | None = None
+    assigned_to: AgentId | None = None
+    task_id: TaskId | None = None
+    source_ref: str | None = None
+    reason: str | None = None
+    created_at: Timestamp = field(default_factory=times.now)
+    updated_at: Timestamp = field(default_factory=times.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch(Record):
+    """Something outside that a mission waits for."""
+
+    kind: ClassVar[str] = "watch"
+    mission_id: MissionId
+    work_item_id: WorkItemId
+    watch_kind: str
+    target: str
+    id: WatchId = field(default_factory=lambda: WatchId(new_id()))
+    state: WatchState = WatchState.ACTIVE
+    interval_secs: int = 180
+    next_due_at: Timestamp = field(default_factory=times.now)
+    last_result: str | None = None
+    created_at: Timestamp = field(default_factory=times.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Record):
+    """Something that happened, as the journal tells it.
+
+    `type` is `<noun>.<verb>` (`agent.spawned`, `task.completed`, `message.sent`). `id` is the position in the
+    stream, empty before it is appended. `detail` is one line for people.
+    """
+
+    kind: ClassVar[str] = "event"
+    type: str
+    at: Timestamp = field(default_factory=times.now)
+    id: str = ""
+    agent: str | None = None
+    task: str | None = None
+    message: str | None = None
+    mission: str | None = None
+    detail: str | None = None
+
+    def to_fields(self) -> list[str]:
+        """Names and values in turn, as a stream entry holds them."""
+        out: list[str] = []
+        for item in fields(self):
+            value = cast("str | None", getattr(self, item.name))
+            if value is not None and item.name != "id":
+                out += (item.name, value)
+        return out

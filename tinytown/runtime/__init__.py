@@ -1,0 +1,1 @@
+"""Composition: the town, its operations, supervision, start and stop."""

@@ -1,0 +1,1 @@
+"""What a person or a tool may ask of a town; every face calls these functions and nothing else."""

@@ -1,0 +1,1 @@
+"""Durability: atomic verbs on Redis, mailboxes, records, the journal and the managed server."""

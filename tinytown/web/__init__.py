@@ -1,0 +1,1 @@
+"""`townhall`: the operations over HTTP."""
