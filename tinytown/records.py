@@ -150,8 +150,14 @@ class Agent(Record):
     incarnation: int = 1
     parent_agent_id: AgentId | None = None
     workdir: str | None = None
+    failed_rounds: int = 0
+    """Failed rounds in a row."""
+    backoff_until: Timestamp | None = None
+    """After a failed round: no round starts before this, unless a person or something urgent asks."""
+    host: str | None = None
+    """Where it was spawned; a runtime there takes it first."""
     reason: str | None = None
-    """Why it is in Error, for people."""
+    """Why it is in Error or backs off, for people."""
 
     @classmethod
     def supervisor(cls, name: str = "supervisor") -> Agent:
@@ -177,6 +183,8 @@ class Task(Record):
     id: TaskId = field(default_factory=lambda: TaskId(new_id()))
     state: TaskState = TaskState.PENDING
     assigned_to: AgentId | None = None
+    assigned_by: AgentId | None = None
+    """Who is told when it ends."""
     created_at: Timestamp = field(default_factory=times.now)
     updated_at: Timestamp = field(default_factory=times.now)
     started_at: Timestamp | None = None

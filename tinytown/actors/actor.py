@@ -1,0 +1,231 @@
+"""An actor: one mailbox, and a behaviour that turns messages into outcomes.
+
+While nothing is to be done an actor is one task that waits for its bell: no process, no polling, a few KiB. While
+it takes a turn there are three tasks in one nursery: the turn's *work*, its *keeper*, which renews the leases of
+what was claimed, and its *listener*, which hears control and urgent messages and may cut the turn. There is never
+a nursery per message.
+
+Rules. The bell is taken before the lanes are looked at, so a ring that comes during a claim causes another claim.
+Control messages are settled before they are obeyed. What a turn claimed is settled when the turn has ended, never
+before; when the actor is cancelled, it goes back to its lanes as if it had never been taken. An actor that finds
+its epoch over changes nothing more and ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from tinytown.errors import LeaseLost, Unavailable
+from tinytown.messages import Priority
+from tinytown.transport.delivery import Control, ControlKind, Delivery, Outcome, Return
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tinytown.transport.delivery import Fence
+    from tinytown.transport.mailbox import Mailbox
+
+SETTLE_GRACE = 2.0
+"""Seconds that the last write of a cancelled turn may take; whatever is not settled by then is recovered later."""
+
+
+class Bell:
+    """Wakes one actor. A ring before anybody waits is kept; many rings are one."""
+
+    __slots__ = ("_event", "_rung")
+
+    def __init__(self) -> None:
+        self._rung = False
+        # Made when somebody waits: thousands of idle actors need not carry one each.
+        self._event: trio.Event | None = None
+
+    def ring(self) -> None:
+        """Wake the actor, now or when it next waits."""
+        self._rung = True
+        if self._event is not None:
+            self._event.set()
+
+    def take(self) -> None:
+        """Forget the rings so far: call it before looking at what they were for."""
+        self._rung = False
+
+    async def wait(self) -> None:
+        """Return at the next ring; at once if there was one since the last `take`."""
+        if self._rung:
+            await trio.lowlevel.checkpoint()
+            return
+        if self._event is None:
+            self._event = trio.Event()
+        try:
+            await self._event.wait()
+        finally:
+            self._event = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much one turn takes and for how long it holds it: `lease` in seconds, `size` in bytes."""
+
+    lease: float = 60.0
+    renewal: float = 15.0
+    """Four in a lease, so that three may fail."""
+    count: int = 50
+    size: int = 256 * 1024
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn: what was claimed for it, and the scope that ends it. `cut_by` says who or what cut it."""
+
+    deliveries: tuple[Delivery, ...]
+    waiting: int
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    cut_by: str = ""
+
+    def cut(self, why: str) -> None:
+        """End the turn's work now; what it claimed goes back uncounted."""
+        self.cut_by = self.cut_by or why
+        self.scope.cancel()
+
+    @property
+    def is_urgent(self) -> bool:
+        """It works on an urgent message already."""
+        return any(delivery.lane is Priority.URGENT for delivery in self.deliveries)
+
+
+class Actor:
+    """The loop around a behaviour. A subclass says what a turn does (`handle`) and how it obeys.
+
+    Run `live` in a task of its own. It returns when the actor has ended by itself, and raises `LeaseLost` when it
+    was fenced, `Unavailable` when the store was out of reach at a moment that left the actor's claims unknown:
+    then it has to be placed anew.
+    """
+
+    def __init__(self, fence: Fence, mailbox: Mailbox, bell: Bell, pace: Pace) -> None:
+        self.fence = fence
+        self.mailbox = mailbox
+        self.bell = bell
+        self.pace = pace
+        self.ended = False
+        self.leaving = False
+        self.turn: Turn | None = None
+
+    def over(self) -> bool:
+        """It takes no further turn."""
+        return self.ended or self.leaving
+
+    def leave(self) -> None:
+        """End after the running turn, without an end of what the actor stands for; another runtime goes on."""
+        self.leaving = True
+        self.bell.ring()
+
+    async def begin(self) -> None:
+        """Called once, before the first claim."""
+
+    async def rest(self) -> None:
+        """Called before each claim; returns when the actor may take a turn."""
+
+    async def handle(self, turn: Turn) -> Mapping[int, Outcome]:
+        """Do the turn's work; the outcome of each delivery by its tag. What is left out goes back uncounted."""
+        raise NotImplementedError
+
+    async def conclude(self, turn: Turn) -> None:
+        """Called after a turn whose work was cut or raised, before its messages go back."""
+
+    async def obey(self, control: Control, turn: Turn | None) -> None:
+        """Do what a control message says; `turn` is the running one."""
+        if turn is not None and control.kind is not ControlKind.WAKE:
+            turn.cut(f"{control.kind} by {control.by}" if control.by else control.kind)
+
+    async def held(self) -> None:
+        """Called when a claim was refused because the agent is paused or ending."""
+
+    async def live(self) -> None:
+        """Take turns until the actor has ended or leaves."""
+        await self.begin()
+        while not self.over():
+            await self.rest()
+            self.bell.take()
+            if self.over():
+                break
+            claim = await self.mailbox.claim(
+                self.fence, count=self.pace.count, size=self.pace.size, lease=self.pace.lease
+            )
+            for control in claim.controls:
+                await self.obey(control, None)
+            if claim.controls:
+                continue
+            if claim.held:
+                await self.held()
+            if claim.deliveries:
+                await self._take_turn(Turn(claim.deliveries, claim.waiting))
+            elif not self.ended:
+                await self.bell.wait()
+
+    async def _take_turn(self, turn: Turn) -> None:
+        outcomes: Mapping[int, Outcome] = {}
+        failure: Exception | None = None
+        self.turn = turn
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep, turn)
+                nursery.start_soon(self._listen, turn)
+                with turn.scope:
+                    try:
+                        outcomes = await self.handle(turn)
+                    except Exception as error:
+                        failure = error
+                nursery.cancel_scope.cancel()
+        finally:
+            # Also on the way of a cancellation: give back exactly what was taken.
+            with trio.move_on_after(SETTLE_GRACE, shield=True):
+                await self._finish(turn, outcomes, failure)
+            self.turn = None
+        if failure is not None:
+            raise failure
+
+    async def _finish(self, turn: Turn, outcomes: Mapping[int, Outcome], failure: Exception | None) -> None:
+        if isinstance(failure, LeaseLost):
+            return
+        try:
+            if failure is not None or turn.scope.cancelled_caught or not outcomes:
+                await self.conclude(turn)
+            settled = [(done, outcomes.get(done.tag, Return())) for done in turn.deliveries]
+            await self.mailbox.settle(self.fence, settled)
+        except LeaseLost:
+            self.ended = True
+        except Unavailable:
+            # Unsettled claims come back when the actor is placed anew; a settlement is worth no crash.
+            if failure is None:
+                raise
+
+    async def _keep(self, turn: Turn) -> None:
+        while True:
+            await trio.sleep(self.pace.renewal)
+            try:
+                await self.mailbox.renew(self.fence, turn.deliveries, lease=self.pace.lease)
+            except LeaseLost:
+                turn.cut("its placement was lost")
+                return
+            except Unavailable:
+                # The lease outlives three failed renewals; until then the store may come back.
+                continue
+
+    async def _listen(self, turn: Turn) -> None:
+        while True:
+            await self.bell.wait()
+            self.bell.take()
+            try:
+                controls, urgent = await self.mailbox.glance(self.fence)
+            except LeaseLost:
+                turn.cut("its placement was lost")
+                return
+            except Unavailable:
+                continue
+            for control in controls:
+                await self.obey(control, turn)
+            if urgent and not turn.is_urgent:
+                turn.cut("an urgent message")

@@ -1,0 +1,276 @@
+"""One coding agent: an actor whose turn is a round, one run of its CLI on all that waits for it.
+
+A round begins with a commit (agent working, tasks running), which fails when the agent was paused or stopped in
+the meantime; then nothing starts. It ends with a commit (agent idle, or what was asked for meanwhile; tasks ended
+or returned), and only then are its messages settled. A crash between any two of these steps repeats work and
+never loses any: a task that has ended is not worked on again.
+
+While nothing asks for work no process runs and no token is spent. Pings and questions about the state are
+answered here; what only informs waits for the next round.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from tinytown import times
+from tinytown.actors.actor import Actor, Bell, Pace, Turn
+from tinytown.actors.backoff import pause
+from tinytown.actors.child import Ladder
+from tinytown.actors.prompts import build_prompt
+from tinytown.actors.rounds import Round, gather
+from tinytown.errors import AgentNotFound, IllegalTransition, TownError, Unavailable
+from tinytown.lifecycle import AgentEvent, AgentState
+from tinytown.messages import Message, Ping, Pong, Shutdown, StatusRequest, StatusResponse
+from tinytown.transport.delivery import Ack, Control, ControlKind, DeadLetter, Outcome, Retry, Return
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+    from typing import Protocol
+
+    from tinytown.actors.drivers.text import TurnResult
+    from tinytown.actors.progress import Progress
+    from tinytown.records import Agent
+    from tinytown.transport.delivery import Delivery, Fence
+    from tinytown.transport.mailbox import Mailbox
+
+    class RunRound(Protocol):
+        """Runs the agent's CLI once, on this prompt."""
+
+        async def __call__(self, agent: Agent, number: int, prompt: str, ladder: Ladder) -> TurnResult:
+            """The result, however the CLI ended; cancelling ends it."""
+
+
+STOP_STEP = 2.0
+"""Seconds each step of a child's end may take when a person said `kill --now`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRules:
+    """The numbers of a round. Seconds, bytes, counts."""
+
+    timeout: float = 3600.0
+    """A run longer than this has failed. Silence is no sign: a CLI in print mode says nothing until it is done."""
+    prompt_size: int = 256 * 1024
+    backoff_base: float = 5.0
+    backoff_cap: float = 600.0
+    failed_rounds: int = 5
+    """So many in a row, and the fault is the agent's or its CLI's."""
+    attempts: int = 5
+    """So many failures of one message while others succeeded, and the fault is the message's."""
+    interrupt_grace: float = 5.0
+    terminate_grace: float = 10.0
+
+    def ladder(self) -> Ladder:
+        """How a run that is cut is ended."""
+        return Ladder(interrupt_s=self.interrupt_grace, terminate_s=self.terminate_grace)
+
+
+class AgentActor(Actor):
+    """The actor of one agent."""
+
+    def __init__(
+        self,
+        fence: Fence,
+        mailbox: Mailbox,
+        bell: Bell,
+        pace: Pace,
+        *,
+        progress: Progress,
+        run_round: RunRound,
+        rules: RoundRules,
+        town: str,
+        random: Random,
+    ) -> None:
+        super().__init__(fence, mailbox, bell, pace)
+        self._progress = progress
+        self._run_round = run_round
+        self._rules = rules
+        self._town = town
+        self._random = random
+        self._most = pace.count
+        self._resume_at = -math.inf
+        self._incarnation = 0
+        self._running: Round | None = None
+        self._ladder = rules.ladder()
+        self._stopping = False
+
+    async def begin(self) -> None:
+        """Take the agent over; an agent that has ended meanwhile ends here."""
+        agent = await self._progress.adopt()
+        self._incarnation = agent.incarnation
+        self.ended = agent.state.is_terminal
+        if agent.failed_rounds >= 2:
+            self.pace = replace(self.pace, count=1)
+        if agent.backoff_until is not None:
+            left = times.seconds_of(agent.backoff_until) - time.time()
+            self._resume_at = trio.current_time() + min(left, self._rules.backoff_cap)
+
+    async def rest(self) -> None:
+        """Wait out the backoff; control and urgent messages end it early."""
+        while not self.over() and trio.current_time() < self._resume_at:
+            with trio.move_on_at(self._resume_at):
+                await self.bell.wait()
+            self.bell.take()
+            controls, urgent = await self.mailbox.glance(self.fence)
+            for control in controls:
+                await self.obey(control, None)
+            if urgent:
+                break
+        self._resume_at = -math.inf
+
+    async def held(self) -> None:
+        """Paused: wait. Draining with no turn: that was the drain. Ended: end."""
+        await self._look()
+
+    async def obey(self, control: Control, turn: Turn | None) -> None:
+        """Stop, or look at what the record says by now. A control message for another life is refused."""
+        if control.incarnation != self._incarnation:
+            return
+        if control.kind is ControlKind.STOP:
+            self._stopping = True
+            self._ladder.interrupt_s = self._ladder.terminate_s = STOP_STEP
+        await super().obey(control, turn)
+        if turn is None:
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
+            agent = await self._progress.store.agent(self.fence.id)
+        except AgentNotFound:
+            self.ended = True
+            return
+        if self._stopping or agent.state is AgentState.DRAINING:
+            agent = await self._progress.end(AgentEvent.STOP)
+        self.ended = agent.state.is_terminal or agent.incarnation != self._incarnation
+
+    async def handle(self, turn: Turn) -> Mapping[int, Outcome]:
+        """One round."""
+        store = self._progress.store
+        agent = await store.agent(self.fence.id)
+        work = await gather(store, agent, turn.deliveries, await store.names(), size=self._rules.prompt_size)
+        await self._answer(work, agent)
+        if not work.entries:
+            return work.decided
+        if not work.asks_for_work and not await self._more_asks_for_work(turn):
+            return work.decide_all(Return(quiet=True))
+        try:
+            agent = await self._progress.begin(work)
+        except IllegalTransition:
+            # Paused or stopped between the claim and here.
+            return work.decide_all(Return())
+        self._running = work
+        outcomes = await self._work(agent, work, turn)
+        self._running = None
+        return outcomes
+
+    async def conclude(self, turn: Turn) -> None:
+        """The round was cut or broke: nothing of it counts."""
+        work, self._running = self._running, None
+        if work is not None:
+            await self._progress.abandon(work, turn.cut_by or "the end of its runtime")
+        if self._stopping:
+            await self._progress.end(AgentEvent.STOP)
+            self.ended = True
+
+    async def _answer(self, work: Round, agent: Agent) -> None:
+        """Answer what needs no CLI."""
+        for delivery in work.answerable:
+            message = delivery.message
+            if message is None:
+                continue
+            body = message.body
+            if isinstance(body, Ping):
+                await self._reply(message, Pong())
+            elif isinstance(body, StatusRequest):
+                await self._reply(message, StatusResponse(agent.state.value, agent.current_task))
+            elif isinstance(body, Shutdown):
+                await self._progress.end(AgentEvent.DRAIN)
+                self.ended = True
+            work.decided[delivery.tag] = Ack()
+        if self.ended:
+            work.decided = work.decide_all(Return())
+            for delivery in work.answerable:
+                work.decided[delivery.tag] = Ack()
+            work.entries.clear()
+
+    async def _reply(self, to: Message, body: Pong | StatusResponse) -> None:
+        answer = Message(self.fence.id, to.sender, body, correlation_id=to.id)
+        try:
+            await self.mailbox.send(answer)
+        except Unavailable:
+            raise
+        except TownError:
+            # Who asked is gone, or its mailbox is full: nobody waits for the answer any more.
+            return
+
+    async def _more_asks_for_work(self, turn: Turn) -> bool:
+        """Whether something behind a claim that only informs asks for work: then the claim is its first part."""
+        if not turn.waiting:
+            return False
+        return any(message.is_actionable() for message in await self.mailbox.peek(self.fence.id))
+
+    async def _work(self, agent: Agent, work: Round, turn: Turn) -> Mapping[int, Outcome]:
+        claimed = [delivery for delivery, _ in work.entries]
+        await self.mailbox.renew(self.fence, claimed, lease=self.pace.lease, prompted=True)
+        prompt = build_prompt(agent, self._town, [entry for _, entry in work.entries], mark=secrets.token_hex(4))
+        self._ladder = self._rules.ladder()
+        result: TurnResult | None = None
+        reason = f"it ran longer than {times.span(self._rules.timeout)}"
+        with trio.move_on_after(self._rules.timeout):
+            try:
+                result = await self._run_round(agent, work.number, prompt, self._ladder)
+            except Unavailable:
+                raise
+            except TownError as error:
+                reason = f"{error.message}. {error.hint}".strip().rstrip(".")
+        if result is None or not result.ok:
+            fatal = result is not None and result.unhealable
+            return await self._failed(agent, work, turn, (result and result.reason) or reason, fatal=fatal)
+        agent = await self._progress.succeed(work, result.answer)
+        self.pace = replace(self.pace, count=min(self._most, self.pace.count * 2))
+        self.ended = agent.state.is_terminal
+        return work.decide_all(Ack())
+
+    async def _failed(
+        self, agent: Agent, work: Round, turn: Turn, reason: str, *, fatal: bool
+    ) -> Mapping[int, Outcome]:
+        rules = self._rules
+        wait = pause(
+            agent.failed_rounds + 1,
+            base=rules.backoff_base,
+            cap=rules.backoff_cap,
+            random=self._random.random(),
+        )
+        after = await self._progress.fail(work, reason, fatal=fatal, wait=wait, most=rules.failed_rounds)
+        self.ended = after.state.is_terminal
+        if after.failed_rounds >= 2:
+            # One of many may be the poison; alone it cannot take the others with it.
+            self.pace = replace(self.pace, count=1)
+        self._resume_at = trio.current_time() + wait
+        outcomes = dict(work.decided)
+        for delivery, entry in work.entries:
+            ended = entry.task is not None and (await self._progress.store.task(entry.task.id)).state.is_terminal
+            outcomes[delivery.tag] = (
+                Ack() if ended else self._again(delivery, agent, turn, reason, alone=len(work.entries) == 1)
+            )
+        return outcomes
+
+    def _again(self, delivery: Delivery, agent: Agent, turn: Turn, reason: str, *, alone: bool) -> Outcome:
+        """What becomes of a message whose round failed."""
+        failures = delivery.failures + 1
+        others_succeeded = delivery.failures > 0 and agent.rounds_completed > delivery.successes_before
+        if alone and others_succeeded and failures >= self._rules.attempts:
+            return DeadLetter(f"failed {failures} times while others succeeded; last: {reason}")
+        delay = 0.0
+        if alone and turn.waiting and not self.ended:
+            # Let the others pass: if they succeed, this message is the fault.
+            delay = pause(failures, base=self._rules.backoff_base, cap=self._rules.backoff_cap, random=1.0)
+        return Retry(delay, agent.rounds_completed)

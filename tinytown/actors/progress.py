@@ -1,0 +1,227 @@
+"""What the records say of one agent, written by its actor: each step of a round is one commit under its fence.
+
+Every step reads what is there and decides by the tables of `lifecycle.py`, so that what a person did meanwhile
+(pause, kill, cancel of a task) is never overwritten; a lost race is decided again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tinytown import times
+from tinytown.errors import Full, TaskNotFound
+from tinytown.ids import SUPERVISOR_ID
+from tinytown.lifecycle import AgentEvent, AgentState, TaskState
+from tinytown.messages import Informational, Message, TaskDone
+from tinytown.records import Event
+from tinytown.transport.store import Raced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tinytown.actors.rounds import Round
+    from tinytown.ids import TaskId
+    from tinytown.records import Agent, Task
+    from tinytown.transport.delivery import Fence
+    from tinytown.transport.store import Change, Seen, Store
+
+    _Tasks = list[Seen[Task]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The written life of one agent."""
+
+    store: Store
+    fence: Fence
+
+    async def adopt(self) -> Agent:
+        """Take the agent over from whatever was before: a start, or a runtime that died.
+
+        The tasks it was at go back to assigned. An agent that was draining has nothing left to end.
+        """
+
+        def decide(agent: Agent, _: _Tasks) -> Agent:
+            if agent.state.is_terminal:
+                return agent
+            agent = agent.after(AgentEvent.ADOPT)
+            if agent.state is AgentState.STARTING:
+                agent = agent.after(AgentEvent.READY)
+            return replace(agent, current_task=None, last_heartbeat=times.now())
+
+        return await self._step(None, decide, _return_tasks)
+
+    async def begin(self, work: Round) -> Agent:
+        """The round starts: the agent works, its tasks run. `IllegalTransition` when the agent may not."""
+
+        def decide(agent: Agent, tasks: _Tasks) -> Agent:
+            now = times.now()
+            return replace(
+                agent.after(AgentEvent.BEGIN),
+                current_task=tasks[0].record.id if tasks else None,
+                last_active_at=now,
+                last_heartbeat=now,
+                backoff_until=None,
+                reason=None,
+            )
+
+        def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
+            for seen in tasks:
+                change.replace_task(seen, seen.record.start())
+                change.tell(Event("task.started", agent=after.id, task=seen.record.id))
+            change.tell(Event("round.started", agent=after.id, detail=f"Round {work.number}"))
+
+        return await self._step(work.task_ids, decide, fill)
+
+    async def succeed(self, work: Round, answer: str) -> Agent:
+        """The round ended well: the tasks that the agent did not end itself are completed with its answer.
+
+        After its last round the agent stops.
+        """
+
+        def decide(agent: Agent, tasks: _Tasks) -> Agent:
+            now = times.now()
+            agent = replace(
+                agent.after(AgentEvent.FINISH),
+                current_task=None,
+                rounds_completed=agent.rounds_completed + 1,
+                tasks_completed=agent.tasks_completed + len(tasks),
+                failed_rounds=0,
+                last_active_at=now,
+                last_heartbeat=now,
+            )
+            if agent.state is AgentState.IDLE and agent.rounds_completed >= agent.max_rounds:
+                agent = agent.after(AgentEvent.DRAIN)
+            return agent
+
+        def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
+            for seen in tasks:
+                task = seen.record.complete(answer)
+                change.replace_task(seen, task)
+                change.tell(Event("task.completed", agent=after.id, task=task.id))
+                if task.assigned_by is not None and task.assigned_by != after.id:
+                    change.send(Message(after.id, task.assigned_by, TaskDone(task.id, answer)))
+            change.tell(Event("round.finished", agent=after.id, detail=f"Round {work.number}: ✅ completed"))
+            _tell_end(change, after)
+
+        return await self._step(work.task_ids, decide, fill)
+
+    async def fail(self, work: Round, reason: str, *, fatal: bool, wait: float, most: int) -> Agent:
+        """The round failed: its tasks wait for the next one, in `wait` seconds.
+
+        After `most` failures in a row, or at once when it is `fatal`, the agent is in Error and the supervisor is
+        told.
+        """
+
+        def decide(agent: Agent, _: _Tasks) -> Agent:
+            failures = agent.failed_rounds + 1
+            agent = replace(
+                agent, current_task=None, failed_rounds=failures, reason=reason, last_heartbeat=times.now()
+            )
+            if fatal or failures >= most:
+                return agent.after(AgentEvent.FAIL)
+            return replace(agent.after(AgentEvent.FINISH), backoff_until=times.timestamp(time.time() + wait))
+
+        def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
+            _return_tasks(change, after, tasks)
+            change.tell(Event("round.failed", agent=after.id, detail=f"Round {work.number}: ⚠️ {reason}"))
+            _tell_end(change, after)
+
+        return await self._step(work.task_ids, decide, fill)
+
+    async def abandon(self, work: Round, why: str) -> Agent:
+        """The round was cut: nothing counts, its tasks wait for the next one."""
+
+        def decide(agent: Agent, _: _Tasks) -> Agent:
+            return replace(agent.after(AgentEvent.FINISH), current_task=None, last_heartbeat=times.now())
+
+        def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
+            _return_tasks(change, after, tasks)
+            change.tell(Event("round.cut", agent=after.id, detail=f"Round {work.number}: cut by {why}"))
+            _tell_end(change, after)
+
+        return await self._step(work.task_ids, decide, fill)
+
+    async def end(self, event: AgentEvent, reason: str | None = None) -> Agent:
+        """The agent ends outside a round, by a stop, a drain or a failure. One that has ended already stays so."""
+
+        def decide(agent: Agent, _: _Tasks) -> Agent:
+            return (
+                agent if agent.state.is_terminal else replace(agent.after(event), reason=reason, current_task=None)
+            )
+
+        def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
+            _return_tasks(change, after, tasks)
+            _tell_end(change, after)
+
+        return await self._step(None, decide, fill)
+
+    async def _step(
+        self,
+        task_ids: Sequence[TaskId] | None,
+        decide: Callable[[Agent, _Tasks], Agent],
+        fill: Callable[[Change, Agent, _Tasks], None],
+    ) -> Agent:
+        """Commit what is decided on the records as they are now, again whenever somebody was faster.
+
+        `task_ids` are the tasks concerned, None for all that the agent is at; those that have ended or went to
+        somebody else are left out.
+        """
+        tell = True
+        while True:
+            seen = await self.store.see_agent(self.fence.id)
+            tasks = await self._open_tasks(await self._running() if task_ids is None else task_ids)
+            after = decide(seen.record, tasks)
+            if after == seen.record:
+                return after
+            change = self.store.change(self.fence).replace_agent(seen, after)
+            fill(change, after, tasks)
+            if not tell:
+                change.messages.clear()
+            try:
+                await self.store.commit(change)
+            except Raced:
+                continue
+            except Full:
+                # A full mailbox elsewhere must not keep this from being recorded; the journal has it as well.
+                if not tell:
+                    raise
+                tell = False
+                continue
+            return after
+
+    async def _running(self) -> list[TaskId]:
+        return [task.id for task in await self.store.tasks(TaskState.RUNNING) if task.assigned_to == self.fence.id]
+
+    async def _open_tasks(self, ids: Sequence[TaskId]) -> _Tasks:
+        found = []
+        for task_id in ids:
+            try:
+                seen = await self.store.see_task(task_id)
+            except TaskNotFound:
+                continue
+            if seen.record.assigned_to == self.fence.id and not seen.record.state.is_terminal:
+                found.append(seen)
+        return found
+
+
+def _return_tasks(change: Change, _: Agent, tasks: _Tasks) -> None:
+    for seen in tasks:
+        if seen.record.state is TaskState.RUNNING:
+            change.replace_task(seen, seen.record.returned())
+
+
+def _tell_end(change: Change, agent: Agent) -> None:
+    """Tell the journal, and of an error the supervisor, when the agent has ended."""
+    if agent.state is AgentState.STOPPED:
+        rounds = f"{agent.rounds_completed}/{agent.max_rounds} rounds"
+        change.tell(Event("agent.stopped", agent=agent.id, detail=f"{agent.name} stopped, completed {rounds}"))
+    elif agent.state is AgentState.ERROR:
+        change.tell(Event("agent.failed", agent=agent.id, detail=f"{agent.name}: {agent.reason}"))
+        text = (
+            f"Agent '{agent.name}' is in Error: {agent.reason}. Its messages wait. "
+            f"When the cause is mended, start it again with: tt restart {agent.name}"
+        )
+        change.send(Message(agent.id, SUPERVISOR_ID, Informational(text)))

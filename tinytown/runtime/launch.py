@@ -1,0 +1,105 @@
+"""From a prompt to a run: everything a round's CLI needs from this host.
+
+Its environment names the town and the agent and holds a credential made for this very round; with it `tt`, called
+by the CLI, speaks as this agent and as nobody else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinytown import times
+from tinytown.actors.drivers.choice import resolve_cli
+from tinytown.actors.drivers.text import TextDriver, TurnInput, TurnResult
+from tinytown.actors.environment import child_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tinytown.actors.child import Ladder
+    from tinytown.config import Settings
+    from tinytown.ids import RuntimeId
+    from tinytown.records import Agent
+    from tinytown.transport.connection import Connection
+    from tinytown.transport.files import TownFiles, TownState
+    from tinytown.transport.keys import Keys
+
+
+class Launcher:
+    """Runs the rounds of all agents of one runtime."""
+
+    def __init__(
+        self,
+        *,
+        files: TownFiles,
+        state: TownState,
+        settings: Settings,
+        connection: Connection,
+        keys: Keys,
+        runtime: RuntimeId,
+        environ: Mapping[str, str],
+        report: Callable[[str], None],
+    ) -> None:
+        self._files = files
+        self._state = state
+        self._settings = settings
+        self._connection = connection
+        self._keys = keys
+        self._runtime = runtime
+        self._environ = environ
+        self._report = report
+
+    async def __call__(self, agent: Agent, number: int, prompt: str, ladder: Ladder) -> TurnResult:
+        """Run the agent's CLI once; see `AgentActor`."""
+        preset = resolve_cli(self._settings, agent.cli)
+        token = secrets.token_urlsafe(32)
+        digest = sha256(token.encode()).hexdigest()
+        await self._connection.execute("HSET", self._keys("tokens"), agent.id, digest, repeat=True)
+        env = child_environment(
+            self._environ, passed=preset.env_pass, extra=preset.env, identity=self._identity(agent, number, token)
+        )
+        directory = self._state.round_directory(agent.id, number)
+        turn = TurnInput(
+            prompt=prompt,
+            prompt_path=directory / "prompt.md",
+            cwd=self._workdir(agent.workdir or preset.workdir),
+            env=env,
+            log_path=self._files.round_log(agent.name, number),
+            log_cap_bytes=self._settings.limits.round_log_bytes,
+            ladder=ladder,
+        )
+        self._log(agent, f"Round {number} of {agent.max_rounds} begins: {preset.name}")
+        try:
+            result = await TextDriver(preset).run(turn)
+        except BaseException as error:
+            self._log(agent, f"Round {number} was ended: {type(error).__name__}")
+            raise
+        finally:
+            directory.rmdir()
+        outcome = "completed" if result.ok else f"failed: {result.reason}"
+        self._log(agent, f"Round {number} {outcome}")
+        return result
+
+    def _identity(self, agent: Agent, number: int, token: str) -> dict[str, str]:
+        return {
+            "TINYTOWN_TOWN": str(self._files.root),
+            "TINYTOWN_TOWN_ID": self._state.town_id,
+            "TINYTOWN_RUNTIME_ID": self._runtime,
+            "TINYTOWN_AGENT": agent.name,
+            "TINYTOWN_AGENT_ID": agent.id,
+            "TINYTOWN_AGENT_TOKEN": token,
+            "TINYTOWN_INCARNATION": str(agent.incarnation),
+            "TINYTOWN_ROUND": str(number),
+        }
+
+    def _workdir(self, configured: str | None) -> Path:
+        """Where the CLI works: the project, unless something else is configured; relative to the project."""
+        return self._files.root / Path(configured).expanduser() if configured else self._files.root
+
+    def _log(self, agent: Agent, text: str) -> None:
+        with self._files.open_log(self._files.agent_log(agent.name)) as log:
+            log.write(f"{times.now()} {text}\n".encode())
+        self._report(f"{agent.name}: {text}")

@@ -1,0 +1,117 @@
+"""Every key in Redis: what it is called, what it holds, who writes it, when it goes.
+
+Nothing else spells a key. The Lua scripts get theirs from here too: `lua_names` turns the same table into local
+names that `scripts.py` puts in front of each script.
+
+All keys of a town begin with `tt:<town>:`, the town's name escaped so that it can hold no separator and no glob.
+No key expires by itself: what a town accepted leaves only by being settled, dropped or reset.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    """One row of the catalogue. `per` names what the last part of the key is, empty for one key a town."""
+
+    name: str
+    suffix: str
+    per: str
+    type: str
+    owner: str
+    purpose: str
+
+
+CATALOGUE: tuple[Key, ...] = (
+    Key("town_id", "id", "", "string", "init", "the id that tells two towns of one name apart"),
+    Key("incarnation", "incarnation", "", "string", "init", "mark that shows whether the data vanished"),
+    Key("schema", "schema", "", "string", "init", "version of this layout"),
+    Key("agent", "agent:", "agent", "string", "store", "record (JSON)"),
+    Key("task", "task:", "task", "string", "store", "record (JSON)"),
+    Key("names", "names", "", "hash", "store", "agent name -> id; the index of agents"),
+    Key("tasks", "tasks", "", "zset", "store", "task ids by creation; the index of tasks"),
+    Key("tasks_in", "tasks:", "state", "set", "store", "task ids by state"),
+    Key("held", "held", "", "set", "store", "agents that may claim nothing now"),
+    Key("tokens", "tokens", "", "hash", "store", "SHA-256 of an agent's credential -> agent id"),
+    Key("urgent", "urgent:", "agent", "list", "mailbox", "lane: message JSON"),
+    Key("high", "high:", "agent", "list", "mailbox", "lane: message JSON"),
+    Key("inbox", "inbox:", "agent", "list", "mailbox", "lane of normal priority: message JSON"),
+    Key("low", "low:", "agent", "list", "mailbox", "lane: message JSON"),
+    Key("control", "control:", "agent", "list", "mailbox", "control messages for the actor (JSON)"),
+    Key("inflight", "inflight:", "agent", "hash", "mailbox", "tag -> claimed message"),
+    Key("leases", "leases:", "agent", "zset", "mailbox", "tag -> deadline (ms, server time)"),
+    Key("prompted", "prompted:", "agent", "set", "mailbox", "tags that stand in the prompt of a running turn"),
+    Key("tags", "tags", "", "string", "mailbox", "last tag given to a claimed message"),
+    Key("snoozed", "snoozed", "", "zset", "mailbox", "messages that wait for a time (ms, server time)"),
+    Key("attempts", "attempts", "", "hash", "mailbox", "message id -> failed turns"),
+    Key("recoveries", "recoveries", "", "hash", "mailbox", "message id -> deaths of a runtime during its turn"),
+    Key("live", "live", "", "set", "mailbox", "ids of messages accepted and not yet settled"),
+    Key("seen", "seen", "", "zset", "mailbox", "ids accepted in the last day, for de-duplication"),
+    Key("ready", "ready", "", "set", "mailbox", "agents with something to read"),
+    Key("dlq", "dlq", "", "stream", "mailbox", "dead letters, with the reason"),
+    Key("quarantine", "quarantine", "", "stream", "mailbox", "messages that cannot be read or killed runtimes"),
+    Key("backlog", "backlog", "", "list", "store", "ids of tasks that nobody has"),
+    Key("epochs", "epochs", "", "hash", "placement", "actor -> epoch, the fencing token; never falls"),
+    Key("placed", "placed", "", "hash", "placement", "actor -> runtime that holds it"),
+    Key("unplaced", "unplaced", "", "set", "placement", "agents that wait for a runtime"),
+    Key("runtimes", "runtimes", "", "zset", "placement", "runtime -> end of its lease (ms, server time)"),
+    Key("runtime", "runtime:", "runtime", "string", "placement", "what a runtime is (JSON)"),
+    Key("events", "events", "", "stream", "journal", "what happened, bounded"),
+    Key("bell", "bell", "", "channel", "mailbox", "ids of agents with something new"),
+    Key("broadcast", "broadcast", "", "channel", "mailbox", "messages to everybody (JSON)"),
+)
+
+_BY_NAME = {key.name: key for key in CATALOGUE}
+
+LANE_KEYS = ("urgent", "high", "inbox", "low")
+"""Names of the lanes' keys in the order of reading."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
+_USED = re.compile(r"\bK_([a-z_]+)\b")
+
+
+def escape(town: str) -> str:
+    """The town's name as it stands in keys: anything but letters, digits and `._~-` becomes `%XX` of its UTF-8."""
+    if _PLAIN.fullmatch(town):
+        return town
+    return "".join(
+        chr(byte) if _PLAIN.fullmatch(chr(byte)) and byte < 0x80 else f"%{byte:02X}" for byte in town.encode()
+    )
+
+
+class Keys:
+    """The keys of one town: `keys("agent", agent_id)`, `keys("seen")`."""
+
+    __slots__ = ("prefix", "town")
+
+    def __init__(self, town: str) -> None:
+        self.town = town
+        self.prefix = f"tt:{escape(town)}:"
+
+    def __call__(self, name: str, part: str = "") -> str:
+        """The key of this name, for this agent, task, runtime or state where the catalogue wants one."""
+        key = _BY_NAME[name]
+        if bool(key.per) != bool(part):
+            raise ValueError(f"key {name!r} takes {'an ' + key.per if key.per else 'nothing more'}")
+        return self.prefix + key.suffix + part
+
+    def lanes(self, agent_id: str) -> list[str]:
+        """The four lanes of an agent, in the order of reading."""
+        return [self(name, agent_id) for name in LANE_KEYS]
+
+
+def lua_names(source: str) -> str:
+    """Lua lines that define each `K_<name>` which the source uses: a string, or a function of the last part.
+
+    `KEYS[1]` is the town's prefix; it also carries the slot of the town on a cluster.
+    """
+    lines = []
+    for name in dict.fromkeys(_USED.findall(source)):
+        key = _BY_NAME[name]
+        if key.per:
+            lines.append(f"local function K_{name}(part) return KEYS[1] .. '{key.suffix}' .. part end")
+        else:
+            lines.append(f"local K_{name} = KEYS[1] .. '{key.suffix}'")
+    return "\n".join(lines)

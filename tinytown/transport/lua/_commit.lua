@@ -1,0 +1,75 @@
+-- Changes records, sends messages and tells the journal, all or nothing.
+-- ARGV: inbox cap, town cap, ms to remember ids, ids to remember, journal length, actor, epoch ('' = unfenced),
+--   then counted groups:
+--   n checks:   key, then '=' and the bytes it must hold, '!' and '' for none, '-' and a field its hash must lack
+--   n writes:   number of words, words...
+--   n messages: agent, lane, id, rings, bytes
+--   n events:   number of words, words...
+--   n bells:    agent
+-- Returns {1}, {0, key} for a check that failed, {-4} when fenced, {code, message id} for a message refused.
+local at = 7
+local function take()
+  at = at + 1
+  return ARGV[at]
+end
+
+local caps = {inbox = tonumber(ARGV[1]), town = tonumber(ARGV[2])}
+if fenced(ARGV[6], ARGV[7]) then return {-4} end
+
+for _ = 1, tonumber(take()) do
+  local key, kind, expected = take(), take(), take()
+  if kind == '-' then
+    if redis.call('HEXISTS', key, expected) == 1 then return {0, key} end
+  else
+    local found = redis.call('GET', key)
+    if (kind == '!' and found) or (kind == '=' and found ~= expected) then return {0, key} end
+  end
+end
+
+local writes = {}
+for _ = 1, tonumber(take()) do
+  local words = {}
+  for word = 1, tonumber(take()) do words[word] = take() end
+  writes[#writes + 1] = words
+end
+
+-- A record that this very commit creates may be written to at once.
+local created = {}
+for _, words in ipairs(writes) do
+  if words[1] == 'SET' then created[words[2]] = true end
+end
+
+local messages, per_agent, given = {}, {}, {}
+for _ = 1, tonumber(take()) do
+  local message = {agent = take(), lane = tonumber(take()), id = take(), rings = take() == '1', raw = take()}
+  local already = per_agent[message.agent] or 0
+  local refused = refusal(message.agent, message.id, caps, already, #messages)
+  if refused == -3 and created[K_agent(message.agent)] then refused = nil end
+  if refused and refused < 0 then return {refused, message.id} end
+  if not refused and not given[message.id] then
+    given[message.id] = true
+    per_agent[message.agent] = already + 1
+    messages[#messages + 1] = message
+  end
+end
+
+local now = now_ms()
+for _, words in ipairs(writes) do redis.call(unpack(words)) end
+local rung = {}
+for _, message in ipairs(messages) do
+  deliver(message.agent, message.lane, message.id, message.raw, message.rings, now)
+  if message.rings then rung[#rung + 1] = message.agent end
+end
+if #messages > 0 then forget_old(now, tonumber(ARGV[3]), tonumber(ARGV[4])) end
+for _ = 1, tonumber(take()) do
+  local words = {}
+  for word = 1, tonumber(take()) do words[word] = take() end
+  redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[5], '*', 'ms', now, unpack(words))
+end
+for _ = 1, tonumber(take()) do
+  local agent = take()
+  redis.call('SADD', K_ready, agent)
+  rung[#rung + 1] = agent
+end
+if #rung > 0 then redis.call('PUBLISH', K_bell, table.concat(rung, ' ')) end
+return {1}

@@ -1,0 +1,3 @@
+#!lua flags=allow-oom
+--@ include _clock _fence _lanes _deliver _commit
+-- The same for whoever holds the actor: it must be able to begin and end a turn, or a full server could never drain.

@@ -1,0 +1,66 @@
+#!lua flags=allow-oom
+--@ include _clock _fence _lanes _claimed
+-- Says what became of claimed messages.
+-- ARGV: for each: agent, epoch, tag, verb, number, text.
+--   ack                           done with
+--   return    number = 1: quiet   back to the head of its lane, nothing counted; quiet: do not wake for it again
+--   retry     number = delay ms   back, counted as a failed turn; text = turns that succeeded so far
+--   snooze    number = delay ms   back after a time, nothing counted
+--   dead      text = reason       to the dead letters
+--   quarantine text = reason      out of the way, with its bytes
+-- Give them in falling order of tags, so that what goes back stands in its old order.
+-- Returns for each: 1 done, 0 not claimed (any more), -1 fenced.
+local now = now_ms()
+
+-- The tag is padded: messages that are due in the same millisecond stand in the order of these texts.
+local function later(agent, tag, lane, counter, raw, delay)
+  local place = string.format('%s %016d ', agent, tag)
+  redis.call('ZADD', K_snoozed, now + delay, place .. wrap(lane, counter, raw))
+end
+
+local function back(agent, lane, raw)
+  redis.call('LPUSH', lane_key(agent, lane), raw)
+  redis.call('SADD', K_ready, agent)
+end
+
+local verbs = {
+  ack = function(_, _, _, counter) forget_counters(counter) end,
+  ['return'] = function(agent, _, lane, _, raw) back(agent, lane, raw) end,
+  retry = function(agent, tag, lane, counter, raw, delay, successes)
+    local count, first = string.match(redis.call('HGET', K_attempts, counter) or '', '^(%d+)|(%d+)$')
+    redis.call('HSET', K_attempts, counter, string.format('%d|%s', (count or 0) + 1, first or successes))
+    if delay > 0 then later(agent, tag, lane, counter, raw, delay) else back(agent, lane, raw) end
+  end,
+  snooze = function(agent, tag, lane, counter, raw, delay) later(agent, tag, lane, counter, raw, delay) end,
+  dead = function(agent, _, lane, counter, raw, _, reason)
+    put_aside(K_dlq, agent, lane, counter, raw, reason, now)
+  end,
+  quarantine = function(agent, _, lane, counter, raw, _, reason)
+    put_aside(K_quarantine, agent, lane, counter, raw, reason, now)
+  end,
+}
+
+local results, quiet = {}, {}
+for at = 1, #ARGV, 6 do
+  local agent, epoch, tag, verb = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local number, text = tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local value = redis.call('HGET', K_inflight(agent), tag)
+  if fenced(agent, epoch) then
+    results[#results + 1] = -1
+  elseif not value then
+    results[#results + 1] = 0
+  else
+    local lane, counter, raw = unwrap(value)
+    forget_claim(agent, tag)
+    verbs[verb](agent, tag, lane, counter, raw, number, text)
+    if verb == 'return' and number == 1 then quiet[agent] = (quiet[agent] or 0) + 1 end
+    results[#results + 1] = 1
+  end
+end
+-- Quiet only when nothing came in meanwhile, or a message would wait unseen.
+for agent, returned in pairs(quiet) do
+  if waiting(agent) == returned and redis.call('LLEN', K_control(agent)) == 0 then
+    redis.call('SREM', K_ready, agent)
+  end
+end
+return results

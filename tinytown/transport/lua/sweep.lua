@@ -1,0 +1,28 @@
+#!lua flags=allow-oom
+--@ include _clock _lanes _claimed _recover
+-- Finds what the bell did not tell: snoozed messages whose time has come, leases that have passed, messages that
+-- somebody pushed by hand.
+-- ARGV: most recoveries, window (ms), most snoozed to wake, agents to look at...
+-- Returns {snoozed messages woken, leases recovered, waiting of the first agent, of the second, ...}.
+local limits = {recoveries = tonumber(ARGV[1]), window = tonumber(ARGV[2])}
+local now = now_ms()
+local due = redis.call('ZRANGEBYSCORE', K_snoozed, '-inf', now, 'LIMIT', 0, ARGV[3])
+-- Backwards: each goes to the head of its lane, so the longest due ends up first.
+for index = #due, 1, -1 do
+  local agent, start = string.match(due[index], '^(%S+) %d+ ()')
+  local lane, _, raw = unwrap(string.sub(due[index], start))
+  redis.call('ZREM', K_snoozed, due[index])
+  redis.call('LPUSH', lane_key(agent, lane), raw)
+  redis.call('SADD', K_ready, agent)
+end
+local out = {#due, 0}
+for at = 4, #ARGV do
+  local agent = ARGV[at]
+  local expired = redis.call('ZRANGEBYSCORE', K_leases(agent), '-inf', now)
+  if #expired > 0 then
+    local back = recover_all(agent, expired, now, limits)
+    out[2] = out[2] + back
+  end
+  out[#out + 1] = waiting(agent)
+end
+return out
