@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-
 from servers import RunningServer, valkey_server
+
 from tinytown.transport.blocking import BlockingConnection
 from tinytown.transport.multiplexed import MultiplexedConnection
 

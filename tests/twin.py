@@ -1,17 +1,19 @@
 """The twin of the Redis server: in this process, on trio's clock.
 
-For tests about time (leases, retries, restarts after minutes) that a real server could only answer in real time: with
-the autojump clock an hour passes at once, and `TIME`, expiry, `XREAD BLOCK` and the ids of streams follow it. It is a
-*verified* fake: `tests/transport/test_twin.py` runs one suite on it and on a real server.
+For tests about time (leases, retries, restarts after minutes) that a real server could only answer in real time.
+With the autojump clock an hour passes at once, and `TIME`, expiry, `XREAD BLOCK` and the ids of streams follow it.
+It is a *verified* fake: `tests/transport/test_twin.py` runs one suite on it and on a real server.
 
 It is fakeredis underneath, with real Lua. Not there: blocking pops, and speed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import fakeredis
 import fakeredis._helpers
@@ -57,10 +59,15 @@ for _module in (
 
 
 class _Socket(FakeSocket):
-    """One client of the fake server, with the server's own words for errors and with the header lines of scripts."""
+    """One client of the fake server: the server's own words for errors, and what scripts of Redis 7 may use."""
 
     def _decode_error(self, error: SimpleError) -> TownError:
         return error_of(error.value)
+
+    def _get_server_runtime(self, server: fakeredis.FakeServer) -> Any:
+        runtime = super()._get_server_runtime(server)
+        runtime.globals()[b"redis"][b"sha1hex"] = lambda text: hashlib.sha1(text).hexdigest().encode()
+        return runtime
 
     def _empty_stream_read_reply(self, result: object) -> object:
         return result or None

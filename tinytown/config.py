@@ -10,7 +10,7 @@ environment of the user's own file ever meets an address or a command of the pro
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from tinytown.config_file import keep_private, read_file, read_toml
 from tinytown.config_sections import (
@@ -87,8 +87,7 @@ class Settings:
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(NamedTuple):
     """What the two files are called in messages, and what the town is called when its file does not say."""
 
     project: str = PROJECT_FILE

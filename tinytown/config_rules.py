@@ -8,9 +8,8 @@ file, the dotted key, what was found and what was expected; what may be a secret
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from tinytown.errors import InvalidConfig
 from tinytown.text import one_line, term_safe
@@ -28,17 +27,20 @@ MIB = 1024 * KIB
 _MAX_TEXT = 8192
 _SHOWN = 60
 _READABLE_BITS = 200
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+# Patterns are compiled where they are first used: compiling all of them at the import would be felt in every `tt`.
+_DURATION = r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+"
+_DURATION_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d{1,15}) ?([KMG]i?)?B?", re.IGNORECASE)
+_SIZE = r"(?i:(\d{1,15}) ?([KMG]i?)?B?)"
 _BYTES = {"": 1, "k": 1000, "ki": KIB, "m": 1000**2, "mi": MIB, "g": 1000**3, "gi": 1024 * MIB}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+# The small types of this file are named tuples: a frozen dataclass takes ten times as long to make at the import.
+
+
+class Rule(NamedTuple):
     """One key: what it expects, in words, and how its value is read. A secret is never repeated in an error."""
 
     expected: str
@@ -46,22 +48,19 @@ class Rule:
     secret: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """Another spelling of a key of the same table."""
 
     of: str
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(NamedTuple):
     """A key that exists, but not in this file; `reason` says where it belongs."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """A table whose keys are free names. A bare text as a value stands for the key `short` of its entry."""
 
     rules: Rules
@@ -81,11 +80,11 @@ def name() -> Rule:
     return matching(_NAME, "a name of letters, digits, '.', '_' or '-'")
 
 
-def matching(pattern: re.Pattern[str], expected: str, *, secret: bool = False) -> Rule:
-    """A text that fits the pattern as a whole."""
+def matching(pattern: str, expected: str, *, secret: bool = False) -> Rule:
+    """A text that fits the regular expression as a whole."""
 
     def read(value: object) -> str:
-        if not isinstance(value, str) or pattern.fullmatch(value) is None:
+        if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
             raise ValueError
         return value
 
@@ -95,7 +94,7 @@ def matching(pattern: re.Pattern[str], expected: str, *, secret: bool = False) -
 def choice(*options: str) -> Rule:
     """One of some texts."""
     return matching(
-        re.compile("|".join(re.escape(option) for option in options)),
+        "|".join(re.escape(option) for option in options),
         " or ".join(f'"{option}"' for option in options),
     )
 
@@ -126,8 +125,8 @@ def duration(low: float, high: float) -> Rule:
     """Seconds: a number, or a text such as `90s`, `1h30m`, `500ms`. The bounds are in seconds."""
 
     def read(value: object) -> float:
-        if isinstance(value, str) and _DURATION.fullmatch(value):
-            value = sum(float(count) * _SECONDS[unit] for count, unit in _DURATION_PART.findall(value))
+        if isinstance(value, str) and re.fullmatch(_DURATION, value):
+            value = sum(float(count) * _SECONDS[unit] for count, unit in re.findall(_DURATION_PART, value))
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise ValueError
         if not isfinite(value):
@@ -142,7 +141,7 @@ def size(low: int, high: int) -> Rule:
 
     def read(value: object) -> int:
         if isinstance(value, str):
-            found = _SIZE.fullmatch(value)
+            found = re.fullmatch(_SIZE, value)
             if found is None:
                 raise ValueError
             value = int(found[1]) * _BYTES[(found[2] or "").lower()]
@@ -185,7 +184,7 @@ def variables() -> Rule:
     """A table of environment variables. Its values are taken for secrets."""
 
     def read(value: object) -> Table:
-        if not isinstance(value, dict) or not all(_VARIABLE.fullmatch(key) for key in value):
+        if not isinstance(value, dict) or not all(re.fullmatch(_VARIABLE, key) for key in value):
             raise ValueError
         return {key: _value_of_variable(item) for key, item in value.items()}
 
@@ -254,7 +253,7 @@ def _named(source: str, table: Mapping[str, object], rule: Named, root: Rules, a
     out: Table = {}
     for key, value in table.items():
         path = (*above, key)
-        if _NAME.fullmatch(key) is None:
+        if re.fullmatch(_NAME, key) is None:
             raise invalid(source, path, "no usable name", "a name of letters, digits, '.', '_' or '-'")
         entry = {rule.short: value} if isinstance(value, str) else value
         if not isinstance(entry, dict):

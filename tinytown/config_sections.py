@@ -6,7 +6,6 @@ and can be changed in a file. Durations are seconds, sizes are bytes.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -45,9 +44,9 @@ _MINUTE = 60.0
 _HOUR = 3600.0
 _DAY = 86400.0
 _PORT = whole(1, 65535)
-_HOST = matching(re.compile(r"\[?[A-Za-z0-9._:%-]{1,253}\]?"), "a host name or an address")
+_HOST = matching(r"\[?[A-Za-z0-9._:%-]{1,253}\]?", "a host name or an address")
 _URL = matching(
-    re.compile(r"(?:rediss?|valkeys?|unix)://\S+", re.IGNORECASE),
+    r"(?i:rediss?|valkeys?|unix)://\S+",
     "redis://…, rediss://…, valkey://…, valkeys://… or unix:///…",
     secret=True,
 )
@@ -195,7 +194,7 @@ _TOWNHALL: Rules = {
     "request_timeout_ms": whole(1, 3_600_000),
     "auth": {
         "mode": choice("none", "api_key", "oidc"),
-        "api_key_hash": matching(re.compile(r"\$argon2id\$\S+"), "what 'tt auth gen-key' printed", secret=True),
+        "api_key_hash": matching(r"\$argon2id\$\S+", "what 'tt auth gen-key' printed", secret=True),
         "api_key_scopes": texts(_SCOPES),
         "issuer": text("an https URL"),
         "audience": text(),

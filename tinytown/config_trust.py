@@ -14,9 +14,8 @@ import json
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from tinytown import times
 from tinytown.config_rules import dotted
@@ -64,8 +63,7 @@ _HARMLESS: Mapping[tuple[str, str], tuple[ConfigValue, ...]] = {
 _SECRETS = (("redis", "password"), ("redis", "url"), ("townhall", "auth", "api_key_hash"))
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """One acceptance: which part, for which project directory, when."""
 
     digest: str

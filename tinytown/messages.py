@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from math import isfinite
 from typing import ClassVar, TypeAlias, TypeGuard, cast
 
 from tinytown import times
@@ -188,6 +189,9 @@ _BODIES: tuple[type[Body], ...] = (
 BODY_TYPES: dict[str, type[Body]] = {body.type: body for body in _BODIES}
 """Every message type by its name on the wire."""
 
+_SHOWN = 60
+"""Characters of a wrong value that an error repeats; the reason of a quarantine stays short."""
+
 _ACTIONABLE = (Work, Query, TaskAssign, StatusRequest, Ping, Shutdown, Custom)
 
 
@@ -258,7 +262,7 @@ class Message:
         taken: JsonObject = {key: item for key, item in value.items() if item is not None}
         priority = _text(taken, "priority", Priority.NORMAL)
         if priority not in LANES:
-            raise BadMessage(f"unknown priority {priority!r}")
+            raise BadMessage(f"unknown priority {priority[:_SHOWN]!r}")
         correlation = _text(taken, "correlation_id", "")
         return cls(
             id=MessageId(_text(taken, "id", "") or new_id()),
@@ -284,7 +288,7 @@ def decode_json(raw: bytes) -> JsonValue:
     """
     try:
         text = raw.decode("utf-8")
-        value = cast("JsonValue", json.loads(text, parse_constant=_refuse_constant))
+        value = cast("JsonValue", json.loads(text, parse_constant=_refuse_constant, parse_float=_finite))
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
@@ -294,6 +298,13 @@ def decode_json(raw: bytes) -> JsonValue:
 
 def _refuse_constant(name: str) -> JsonValue:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not isfinite(value):
+        raise ValueError("a number is too large")
+    return value
 
 
 def _is_text(value: JsonValue) -> TypeGuard[str]:
@@ -311,7 +322,7 @@ def _body(taken: JsonObject) -> Body:
     kind = _text(taken, "type")
     body = BODY_TYPES.get(kind)
     if body is None:
-        raise BadMessage(f"unknown message type {kind!r}")
+        raise BadMessage(f"unknown message type {kind[:_SHOWN]!r}")
     if body is Confirmation:
         return _confirmation(taken)
     given: dict[str, str] = {}
@@ -331,7 +342,7 @@ def _confirmation(taken: JsonObject) -> Confirmation:
     try:
         ack_type = AckType(kind)
     except ValueError:
-        raise BadMessage(f"unknown confirmation {kind!r}") from None
+        raise BadMessage(f"unknown confirmation {kind[:_SHOWN]!r}") from None
     reason = ack.get("reason")
     if reason is not None and not _is_text(reason):
         raise BadMessage("'reason' must be text")

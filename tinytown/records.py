@@ -112,7 +112,7 @@ def _convert(kind: str, name: str, annotation: str, value: JsonValue) -> JsonVal
         try:
             return _ENUMS[base](str(value))
         except ValueError:
-            raise BadMessage(f"record ({kind}): '{name}' cannot be {value!r}") from None
+            raise BadMessage(f"record ({kind}): '{name}' cannot be {repr(value)[:60]}") from None
     if base.startswith("tuple"):
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise BadMessage(f"record ({kind}): '{name}' must be a list of texts")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 _KEPT_CONTROLS = "\n\t"
 
-# Marks that reorder what a reader sees ("Trojan source", CVE-2021-42574), and zero-width ones that hide text.
+# Marks that reorder what a reader sees ("Trojan source", CVE-2021-42574), characters of no width that hide text
+# (the tags from U+E0000 spell ASCII invisibly), and line ends that only some programs know.
 _DECEIVING = frozenset(
     chr(code)
     for first, last in (
+        (0x061C, 0x061C),
         (0x200B, 0x200F),
-        (0x202A, 0x202E),
+        (0x2028, 0x202E),
         (0x2060, 0x2064),
         (0x2066, 0x2069),
         (0xFEFF, 0xFEFF),
+        (0xFFF9, 0xFFFB),
+        (0xE0000, 0xE007F),
     )
     for code in range(first, last + 1)
 )
@@ -29,7 +33,10 @@ def clean_text(text: str) -> str:
     Other control characters stay, since they may be meant (a form feed in source text); `term_safe` deals with
     them where they could do harm.
     """
-    text = text.replace("\r\n", "\n")
+    if "\r\n" in text:
+        # Not `replace`: it would make a new "\r\n" out of "\r\r\n".
+        *lines, last = text.split("\n")
+        text = "\n".join([*(line.rstrip("\r") for line in lines), last])
     if text.isascii() and "\0" not in text:
         return text
     return "".join("\ufffd" if char == "\0" or 0xD800 <= ord(char) <= 0xDFFF else char for char in text)
@@ -49,7 +56,7 @@ def term_safe(text: str, *, lines: bool = True) -> str:
         elif _is_control(char):
             out.append(f"\\x{ord(char):02x}")
         elif char in _DECEIVING or 0xD800 <= ord(char) <= 0xDFFF:
-            out.append(f"\\u{ord(char):04x}")
+            out.append(f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}")
         else:
             out.append(char)
     return "".join(out)

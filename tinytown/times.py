@@ -28,7 +28,9 @@ def seconds_of(stamp: str) -> float:
 
     if not stamp.endswith("Z"):
         raise ValueError(f"not a UTC time: {stamp!r}")
-    whole, _, fraction = stamp[:-1].partition(".")
+    whole, dot, fraction = stamp[:-1].partition(".")
+    if dot and not (fraction.isascii() and fraction.isdigit()):
+        raise ValueError(f"not a UTC time: {stamp!r}")
     return timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + (float(f"0.{fraction}") if fraction else 0.0)
 
 

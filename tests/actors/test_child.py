@@ -190,8 +190,10 @@ async def test_the_child_leads_its_own_group_without_a_terminal_and_yields_to_ot
 
 
 async def test_started_names_the_process_while_it_runs(runs: Runs) -> None:
+    output = Output()
     async with trio.open_nursery() as nursery:
-        started = await nursery.start(run_child, runs.spec("pause"))
+        started = await nursery.start(run_child, runs.spec("pause", on_output=output))
+        await output.wait_for("ready")
         assert isinstance(started, ChildStarted)
         found = look_at(started.pid)
         assert found is not None
@@ -256,16 +258,20 @@ async def _hurry_when_cancelled(scope: trio.CancelScope, ladder: Ladder) -> None
 
 
 async def test_a_stopped_child_is_ended_too(runs: Runs) -> None:
+    output = Output()
     async with trio.open_nursery() as nursery:
-        started = await nursery.start(run_child, runs.spec("wait"))
+        started = await nursery.start(run_child, runs.spec("say=ready", "wait", on_output=output))
+        await output.wait_for("ready")
         os.kill(started.pid, signal.SIGSTOP)
         nursery.cancel_scope.cancel()
     assert runs.survivors() == []
 
 
 async def test_a_silent_child_is_left_alone(runs: Runs, mock_clock: trio.testing.MockClock) -> None:
+    output = Output()
     async with trio.open_nursery() as nursery:
-        started = await nursery.start(run_child, runs.spec("wait"))
+        started = await nursery.start(run_child, runs.spec("say=ready", "wait", on_output=output))
+        await output.wait_for("ready")
         mock_clock.jump(59 * 60)
         await trio.testing.wait_all_tasks_blocked()
         found = look_at(started.pid)
@@ -376,7 +382,7 @@ async def test_a_cancel_at_any_moment_leaves_nothing(runs: Runs) -> None:
     before = open_descriptors()
     for _ in range(30):
         with trio.move_on_after(chance.uniform(0, 0.12)):
-            await run_child(runs.spec("spawn=daemon", "spawn=group", "wait"))
+            await run_child(runs.spec("spawn=daemon", "spawn=group", "wait", ladder=Ladder(interrupt_s=0.2)))
     assert runs.survivors() == []
     assert open_descriptors() == before
     assert [found for found in all_processes() if found.parent == os.getpid()] == []

@@ -121,9 +121,9 @@ def test_a_certificate_file_that_cannot_be_used_is_named(tmp_path: Path) -> None
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nothing")
 
-    with pytest.raises(InvalidConfig, match="missing.pem"):
+    with pytest.raises(InvalidConfig, match=r"missing\.pem"):
         Tls(ca_file=str(tmp_path / "missing.pem")).context()
-    with pytest.raises(InvalidConfig, match="nonsense.pem"):
+    with pytest.raises(InvalidConfig, match=r"nonsense\.pem"):
         Tls(cert_file=str(nonsense)).context()
 
 
@@ -148,7 +148,7 @@ def test_a_socket_is_reached_whatever_the_length_of_its_path(
         with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
             with pytest.MonkeyPatch.context() as here:
                 here.chdir(directory)  # a server binds by a relative path too
-                listener.bind(os.path.basename(path))
+                listener.bind(Path(path).name)
             listener.listen()
             with connectable(path) as name:
                 client.connect(name)

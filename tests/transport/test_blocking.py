@@ -149,9 +149,12 @@ def cut_reply(conversation: Conversation) -> None:
 
 
 def test_a_reply_that_ends_in_the_middle_is_a_lost_connection() -> None:
-    with scripted_server(cut_reply) as address, BlockingConnection(address) as connection:
-        with pytest.raises(RedisUnreachable, match="closed the connection"):
-            ask(connection, "GET", "key")
+    with (
+        scripted_server(cut_reply) as address,
+        BlockingConnection(address) as connection,
+        pytest.raises(RedisUnreachable, match="closed the connection"),
+    ):
+        ask(connection, "GET", "key")
 
 
 def talk_nonsense(conversation: Conversation) -> None:
@@ -184,9 +187,12 @@ def test_a_server_that_does_not_get_ready_in_time_says_so() -> None:
         while conversation.hear():
             conversation.say(b"-LOADING Redis is loading the dataset in memory\r\n")
 
-    with scripted_server(load) as address, BlockingConnection(address, reply_within=0.1) as connection:
-        with pytest.raises(NotReady, match="LOADING"):
-            ask(connection, "GET", "key")
+    with (
+        scripted_server(load) as address,
+        BlockingConnection(address, reply_within=0.1) as connection,
+        pytest.raises(NotReady, match="LOADING"),
+    ):
+        ask(connection, "GET", "key")
 
 
 def test_control_c_ends_a_wait_and_the_next_command_is_in_step() -> None:
@@ -225,7 +231,8 @@ def test_it_starts_without_what_would_make_every_command_slow() -> None:
         "c = BlockingConnection(Address.unix('/nowhere/s'))\n"
         "try: run_sync(c.execute('PING'))\n"
         "except Exception: pass\n"
-        "print(sorted({'trio', 'redis', 'asyncio', 'pydantic', 'ssl', 'socket', 'urllib.parse'} & set(sys.modules)))"
+        "slow = {'trio', 'redis', 'asyncio', 'pydantic', 'ssl', 'socket', 'urllib.parse'}\n"
+        "print(sorted(slow & set(sys.modules)))"
     )
 
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

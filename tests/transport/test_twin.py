@@ -201,6 +201,7 @@ async def test_scripts_are_loaded_and_run_by_digest(either: ListeningConnection)
         ("return redis.pcall('LPUSH', KEYS[1], 'x')['err'] ~= nil and 'caught' or 'passed'", b"caught"),
         ("return type(redis.call('SET', KEYS[2], 'x')['ok'])", b"string"),
         ("redis.call('XADD', KEYS[2], '*', 'f', 'v') return redis.call('XLEN', KEYS[2])", 1),
+        ("return redis.sha1hex('x')", hashlib.sha1(b"x").hexdigest().encode()),
         ("return math.floor(7 / 2) .. ':' .. string.format('%d', 12)", b"3:12"),
         ("return tonumber('0x10') and #ARGV", 1),
     ],

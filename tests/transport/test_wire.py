@@ -1,7 +1,8 @@
-"""What a multiplexed connection runs over: TLS in front of a real server, and a server that takes nobody for a while."""
+"""What a connection runs over: TLS in front of a real server, TCP, and a socket whose backlog is full."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import ssl
 import subprocess
@@ -19,6 +20,13 @@ from tinytown.transport.address import Address, Tls
 from tinytown.transport.blocking import BlockingConnection, run_sync
 from tinytown.transport.connection import Reply
 from tinytown.transport.multiplexed import MultiplexedConnection
+
+
+MAKE_CERTIFICATE = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    " -addext subjectAltName=DNS:localhost -addext keyUsage=critical,digitalSignature,keyCertSign"
+    " -keyout key.pem -out server.pem"
+)
 
 
 async def ping(address: Address) -> None:
@@ -48,10 +56,8 @@ def certificate(tmp_path: Path) -> Path:
         pytest.skip("the openssl command makes the certificate of this test")
     path = tmp_path / "server.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
-        + ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
-        + ["-keyout", str(tmp_path / "key.pem"), "-out", str(path)],
+        shlex.split(MAKE_CERTIFICATE),
+        cwd=tmp_path,
         check=True,
         capture_output=True,
     )

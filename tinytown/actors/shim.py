@@ -94,9 +94,9 @@ class Log:
             os.ftruncate(self.fd, head_end)
             os.write(self.fd, b"\n[%d bytes left out here]\n" % self.left_out)
             os.write(self.fd, tail)
+            self.held = os.fstat(self.fd).st_size - self.start
         except OSError:
-            pass  # a full or broken disk; the next chunk tries again, and the CLI goes on
-        self.held = 2 * self.keep
+            self.held = 2 * self.keep  # a full or broken disk: try again later, the CLI goes on
 
     def close(self) -> None:
         """Bring a log that went over its cap to its final size."""

@@ -31,6 +31,7 @@ CATALOGUE: tuple[Key, ...] = (
     Key("agent", "agent:", "agent", "string", "store", "record (JSON)"),
     Key("task", "task:", "task", "string", "store", "record (JSON)"),
     Key("names", "names", "", "hash", "store", "agent name -> id; the index of agents"),
+    Key("roster", "roster", "", "string", "store", "changes whenever an agent begins a life; guards max_agents"),
     Key("tasks", "tasks", "", "zset", "store", "task ids by creation; the index of tasks"),
     Key("tasks_in", "tasks:", "state", "set", "store", "task ids by state"),
     Key("held", "held", "", "set", "store", "agents that may claim nothing now"),

@@ -1,0 +1,43 @@
+# Two targets do everything on a machine with Python 3.11+, git and make:
+#   make demo    a town at work, in a temporary directory
+#   make test    every check and every test
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check test-long bench diagrams clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/tt demo
+
+test: check
+	$(BIN)/python -m pytest -m "not long"
+
+check: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# What takes minutes: deeper property tests and longer fault injection.
+test-long: $(VENV)/.tested
+	$(BIN)/python -m pytest -m long
+
+bench: $(VENV)/.tested
+	$(BIN)/python -m bench
+
+diagrams: $(VENV)/.installed
+	$(BIN)/python docs/make_diagrams.py
+
+# WHEEL, where given, is installed instead of this tree: that is how CI tests what users get.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(WHEEL),$(WHEEL),--editable .)
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(WHEEL),"$(WHEEL)[test]",--editable ".[test]")
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

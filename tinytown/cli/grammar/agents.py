@@ -1,0 +1,99 @@
+"""`tt spawn`, `restart`, `list`, `kill`, `wait`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tinytown.cli import requests
+from tinytown.cli.grammar.options import SHOW, AgentName, Flag, ShowOptions, TaskId
+from tinytown.cli.invocation import Invocation
+
+
+def spawn(
+    name: Annotated[str, Parameter(help="Name of the agent, for example worker-1, backend, reviewer.")],
+    /,
+    *,
+    cli: Annotated[
+        str | None,
+        Parameter(
+            name=("--cli", "--model", "-m"), help="Agent CLI to use. [default: default_cli of tinytown.toml]"
+        ),
+    ] = None,
+    max_rounds: Annotated[int | None, Parameter(help="Rounds until it stops. [default: 10]")] = None,
+    role: Annotated[str | None, Parameter(help="Role, for claiming from the backlog. [default: its name]")] = None,
+    nickname: Annotated[str | None, Parameter(help="A name for people.")] = None,
+    workdir: Annotated[Path | None, Parameter(help="Directory it works in. [default: the town's]")] = None,
+    foreground: Annotated[
+        Flag, Parameter(help="Follow its output in this terminal until it ends; Ctrl-C stops it.")
+    ] = False,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Create and start a new agent.
+
+    Example: tt spawn backend --cli claude --max-rounds 5
+    """
+    from tinytown.runtime.operations.agents import Spawn
+
+    place = None if workdir is None else str(workdir.absolute())
+    asked = Spawn(name, cli=cli, max_rounds=max_rounds, role=role, workdir=place, nickname=nickname)
+    return Invocation("spawn", requests.Foreground(asked) if foreground else asked, options.common())
+
+
+def restart(
+    agent: AgentName,
+    /,
+    *,
+    rounds: Annotated[int | None, Parameter(help="Rounds until it stops again. [default: as before]")] = None,
+    foreground: Annotated[
+        Flag, Parameter(help="Follow its output in this terminal until it ends; Ctrl-C stops it.")
+    ] = False,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Restart a stopped agent with fresh rounds.
+
+    Example: tt restart worker-1 --rounds 20
+    """
+    from tinytown.runtime.operations.agents import Restart
+
+    asked = Restart(agent, rounds)
+    return Invocation("restart", requests.Foreground(asked) if foreground else asked, options.common())
+
+
+def list_agents(*, options: ShowOptions = SHOW) -> Invocation:
+    """List all agents in the town.
+
+    Example: tt list
+    """
+    return requests.list_agents(options.common())
+
+
+def kill(
+    agent: AgentName,
+    /,
+    *,
+    now: Annotated[Flag, Parameter(help="Cut its running turn; the unfinished work stays in its mailbox.")] = False,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Stop an agent gracefully.
+
+    Example: tt kill backend
+    """
+    from tinytown.runtime.operations.agents import Kill
+
+    return Invocation("kill", Kill(agent, now), options.common())
+
+
+def wait(
+    agent: AgentName | None = None,
+    /,
+    *,
+    task: TaskId | None = None,
+    timeout: Annotated[float | None, Parameter(help="Seconds to wait at most; then exit 4.")] = None,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Wait until an agent has stopped, or a task has ended.
+
+    Example: tt wait --task 550e8400 --timeout 60
+    """
+    return requests.wait(options.common(), agent, task=task, seconds=timeout)

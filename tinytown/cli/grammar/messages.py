@@ -1,0 +1,58 @@
+"""`tt send`, `tt inbox`, and the old `tt tasks`."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tinytown.cli import requests
+from tinytown.cli.grammar.options import SHOW, AgentName, Flag, ShowOptions
+from tinytown.cli.invocation import Invocation
+
+
+def send(
+    to: AgentName,
+    message: Annotated[str, Parameter(help="What to say, in quotes; '-' reads it from standard input.")],
+    /,
+    *,
+    query: Annotated[Flag, Parameter(help="A question that expects an answer.")] = False,
+    info: Annotated[Flag, Parameter(help="Something to know; asks for nothing.")] = False,
+    ack: Annotated[Flag, Parameter(help="A confirmation.")] = False,
+    urgent: Annotated[Flag, Parameter(help="Read first; cuts or steers the running turn.")] = False,
+    sender: Annotated[
+        str | None, Parameter(name="--from", help="Speak as this agent. [default: the conductor]")
+    ] = None,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Send a message to an agent.
+
+    Without --query, --info or --ack it asks for work.
+
+    Example: tt send backend --query "Can you take the token refresh next?"
+    """
+    return requests.send(
+        options.common(), to, message, query=query, info=info, ack=ack, urgent=urgent, sender=sender
+    )
+
+
+def inbox(
+    agent: AgentName | None = None,
+    /,
+    *,
+    everyone: Annotated[Flag, Parameter(name=("--all", "-a"), help="The inboxes of all agents.")] = False,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Check agent inbox(es).
+
+    Example: tt inbox backend
+    """
+    return requests.inbox(options.common(), agent, everyone=everyone)
+
+
+def tasks(*, options: ShowOptions = SHOW) -> Invocation:
+    """Deprecated: now 'tt inbox --all'.
+
+    Example: tt inbox --all
+    """
+    from tinytown.runtime.operations.messages import Inboxes
+
+    return Invocation("tasks", Inboxes(), options.common())

@@ -1,0 +1,112 @@
+"""`tt init`, `start`, `stop`, `status`, `events`, `doctor`, `demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tinytown.cli import requests
+from tinytown.cli.grammar.options import QUIET, SHOW, Flag, Options, ShowOptions
+from tinytown.cli.invocation import Invocation
+from tinytown.errors import Invalid
+
+
+def init(
+    positional: Annotated[str | None, Parameter(name="NAME", help="The same as --name.")] = None,
+    /,
+    *,
+    name: Annotated[str | None, Parameter(name=("--name", "-n"), help="Town name. [default: <repo>-<branch>]")] = None,
+    join: Annotated[Flag, Parameter(help="Share a town of this name that another host has on this Redis.")] = False,
+    fresh: Annotated[Flag, Parameter(help="The town's data is lost: begin without it.")] = False,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Initialize a new town.
+
+    Example: tt init --name my-project
+    """
+    if positional is not None and name is not None:
+        raise Invalid("The name was given twice", hint="Say either 'tt init NAME' or 'tt init --name NAME'.")
+    return Invocation("init", requests.Init(name or positional, join, fresh), options.common())
+
+
+def start(
+    *,
+    detach: Annotated[Flag, Parameter(name=("--detach", "-d"), help="Run in the background and return.")] = False,
+    ready_fd: Annotated[int | None, Parameter(show=False)] = None,
+    options: Options = QUIET,
+) -> Invocation:
+    """Keep the town running until Ctrl+C.
+
+    Example: tt start --detach
+    """
+    return Invocation("start", requests.Start(detach, ready_fd), options.common())
+
+
+def stop(
+    *,
+    redis: Annotated[Flag, Parameter(help="End the runtime of this host and the town's own Redis server, too.")] = False,
+    now: Annotated[Flag, Parameter(help="Cut the running turns; unfinished work stays in the mailboxes.")] = False,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Request all agents in the town to stop gracefully.
+
+    Example: tt stop
+    """
+    return Invocation("stop", requests.Stop(redis, now), options.common())
+
+
+def status(
+    *,
+    deep: Annotated[Flag, Parameter(help="Show recent agent activity.")] = False,
+    tasks: Annotated[Flag, Parameter(help="Show detailed task breakdown by state and agent.")] = False,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Show town status.
+
+    Example: tt status --deep
+    """
+    return requests.status(options.common(), deep=deep, tasks=tasks)
+
+
+def events(
+    *,
+    count: Annotated[int, Parameter(name=("--count", "-n"), help="How many of the last events.")] = 50,
+    follow: Annotated[Flag, Parameter(name=("--follow", "-f"), help="Go on with what happens, until Ctrl+C.")] = False,
+    agent: Annotated[str | None, Parameter(help="Only those of this agent.")] = None,
+    task: Annotated[str | None, Parameter(help="Only those of this task.")] = None,
+    kind: Annotated[
+        str | None, Parameter(name="--type", help="Only this type (task.completed) or group (task).")
+    ] = None,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Show what happened in the town.
+
+    Example: tt events --follow --agent backend
+    """
+    from tinytown.runtime.operations.events import Events
+
+    if count < 0:
+        raise Invalid("--count is a number from 0", hint="With --follow, 0 shows only what is still to come.")
+    asked = requests.EventsAsked(Events(count, agent, task, kind), follow)
+    return Invocation("events", asked, options.common())
+
+
+def doctor(*, options: ShowOptions = SHOW) -> Invocation:
+    """Check this machine and this town, and say what to do.
+
+    Example: tt doctor
+    """
+    return Invocation("doctor", None, options.common())
+
+
+def demo(
+    directory: Annotated[Path | None, Parameter(help="Where to build it. [default: a temporary directory]")] = None,
+    /,
+    *,
+    options: Options = QUIET,
+) -> Invocation:
+    """Watch three scripted agents work together; needs no account and no network.
+
+    Example: tt demo
+    """
+    return Invocation("demo", requests.Demo(None if directory is None else str(directory)), options.common())

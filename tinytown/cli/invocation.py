@@ -1,0 +1,82 @@
+"""What a command line asks for, once it is understood, and who does it.
+
+Both ways of reading a command line (`fast`, and the grammar behind `app`) end in the same `Invocation`; nothing
+else passes from reading to doing. So a test can compare the two, and a command never sees an argument.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOWN_VARIABLE = "TINYTOWN_TOWN"
+"""Where an agent's runtime says which town it belongs to: its CLI may work in any directory."""
+
+ACTIONS: dict[str, str] = {
+    "init": "town:init",
+    "start": "town:start",
+    "stop": "town:stop",
+    "status": "town:status",
+    "demo": "town:demo",
+    "doctor": "town:doctor",
+    "spawn": "agents:spawn",
+    "restart": "agents:restart",
+    "list": "agents:list_agents",
+    "kill": "agents:kill",
+    "wait": "waiting:wait",
+    "events": "events:events",
+    "assign": "tasks:assign",
+    "task show": "tasks:show",
+    "task list": "tasks:list_tasks",
+    "task current": "tasks:current",
+    "task complete": "tasks:complete",
+    "task fail": "tasks:fail",
+    "task cancel": "tasks:cancel",
+    "send": "messages:send",
+    "inbox": "messages:inbox",
+    "inbox --all": "messages:inboxes",
+    "tasks": "messages:tasks",
+    "trust show": "trust:show",
+    "trust accept": "trust:accept",
+    "trust revoke": "trust:revoke",
+    "--version": "itself:version",
+    "--help": "itself:show_help",
+    "--install-completion": "itself:install_completion",
+}
+"""Each command with the module in `commands/` and the function there that does it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command takes: the directory of the town as typed, how much to say, and for whom."""
+
+    town: str | None = None
+    verbose: bool = False
+    json: bool = False
+
+    @property
+    def start(self) -> str:
+        """Where to look for the town: as typed, else what the environment says, else here."""
+        return self.town or os.environ.get(TOWN_VARIABLE) or "."
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One command with its request, a dataclass of `runtime.operations` or of `requests`."""
+
+    command: str
+    request: object = None
+    common: Common = Common()
+
+
+def perform(invocation: Invocation) -> int:
+    """Do it; gives the exit status. Raises `TownError` for what went wrong."""
+    module, _, function = ACTIONS[invocation.command].partition(":")
+    # Not importlib: it would be imported for this alone.
+    home = __import__(f"tinytown.cli.commands.{module}", fromlist=[function])
+    action = cast("Callable[[object, Common], int]", getattr(home, function))
+    return action(invocation.request, invocation.common)

@@ -1,0 +1,79 @@
+"""The entry point of `tt`: read the command line, do what it asks, end with the documented exit status.
+
+The hot commands must start fast: what is imported here is paid by every one of them. A command line that the fast
+path understands never meets the grammar; any doubt, help included, goes there.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `tt` with these arguments, by default those of the process; gives the exit status."""
+    try:
+        try:
+            status = _run(sys.argv[1:] if argv is None else list(argv))
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BaseException as error:
+            if isinstance(error, SystemExit | GeneratorExit):
+                raise
+            status = _conclude(error)
+    except KeyboardInterrupt:
+        # Pressed twice.
+        status = 130
+    return status
+
+
+def _run(argv: list[str]) -> int:
+    from tinytown.cli import fast, terminal
+    from tinytown.cli.invocation import perform
+
+    terminal.prepare()
+    _refuse_undecodable(argv)
+    invocation = fast.bind(argv)
+    if invocation is None:
+        from tinytown.cli.app import bind
+
+        invocation = bind(argv)
+    return perform(invocation)
+
+
+def _conclude(error: BaseException) -> int:
+    from tinytown.cli import failures
+
+    if isinstance(error, BrokenPipeError):
+        failures.silence()
+    status = failures.conclude(error)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        # A full disk, or a reader that went meanwhile: said above, or not worth a word.
+        failures.silence()
+    return status
+
+
+def _refuse_undecodable(argv: list[str]) -> None:
+    for number, argument in enumerate(argv, 1):
+        if argument.isascii():
+            continue
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            from tinytown.errors import Invalid
+
+            shown = argument.encode("utf-8", "surrogateescape")[:60]
+            raise Invalid(
+                f"Argument {number} is not valid UTF-8: {shown!r}",
+                hint="Set a UTF-8 locale, or give the text by standard input with '-'.",
+            ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""From what was typed to what is asked: the same for both ways of reading a command line.
+
+What an operation takes is asked with its own request; the classes here are for commands that are more than one
+operation. Each function imports only the operation it needs, since reading a command line must cost nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tinytown.cli.invocation import Invocation
+from tinytown.errors import Invalid
+
+if TYPE_CHECKING:
+    from tinytown.cli.invocation import Common
+    from tinytown.runtime.operations.agents import Restart, Spawn
+    from tinytown.runtime.operations.events import Events
+    from tinytown.runtime.operations.waiting import Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Be the runtime in this terminal, or see that one lives in the background (`detach`).
+
+    `ready_fd` is for the runtime that the background starts: where it says that it serves.
+    """
+
+    detach: bool = False
+    ready_fd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask all agents to end; with `redis` also end the runtime of this host and our own server."""
+
+    redis: bool = False
+    now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """A new town in the directory of the town option."""
+
+    name: str | None = None
+    join: bool = False
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The demonstration, in this directory or in a temporary one."""
+
+    directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Foreground:
+    """Start an agent and follow what it prints until it ends."""
+
+    request: Spawn | Restart
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """A wait with its limit in seconds; None waits without end."""
+
+    request: Wait
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsAsked:
+    """The last events, and with `follow` those to come."""
+
+    request: Events
+    follow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Accept what the project's configuration would run. `digest`: only if it is still this. `yes`: do not ask."""
+
+    digest: str | None = None
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """For which shell; None looks at the environment."""
+
+    shell: str | None = None
+
+
+def status(common: Common, *, deep: bool, tasks: bool) -> Invocation:
+    """`tt status`."""
+    from tinytown.runtime.operations.status import Status
+
+    return Invocation("status", Status(deep=deep, tasks=tasks), common)
+
+
+def list_agents(common: Common) -> Invocation:
+    """`tt list`."""
+    from tinytown.runtime.operations.agents import ListAgents
+
+    return Invocation("list", ListAgents(), common)
+
+
+def assign(common: Common, agent: str, task: str, *, tags: str | None, parent: str | None) -> Invocation:
+    """`tt assign`; tags are separated by commas."""
+    from tinytown.runtime.operations.tasks import Assign
+
+    return Invocation("assign", Assign(agent, task, split_tags(tags), parent), common)
+
+
+def split_tags(tags: str | None) -> tuple[str, ...]:
+    """The tags of a comma-separated text, each once, in their order."""
+    return tuple(dict.fromkeys(tag.strip() for tag in (tags or "").split(",") if tag.strip()))
+
+
+def send(
+    common: Common,
+    to: str,
+    text: str,
+    *,
+    query: bool,
+    info: bool,
+    ack: bool,
+    urgent: bool,
+    sender: str | None,
+) -> Invocation:
+    """`tt send`; at most one of query, info and ack."""
+    from tinytown.messages import Priority
+    from tinytown.runtime.operations.messages import Send, SendKind
+
+    kinds = [kind for kind, chosen in zip(list(SendKind)[1:], (query, info, ack), strict=True) if chosen]
+    if len(kinds) > 1:
+        raise Invalid(
+            f"A message has one meaning: --{kinds[0]} and --{kinds[1]} exclude each other",
+            hint="Send two messages, or drop one of the options.",
+        )
+    kind = kinds[0] if kinds else SendKind.TASK
+    priority = Priority.URGENT if urgent else Priority.NORMAL
+    return Invocation("send", Send(to, text, kind, priority, sender), common)
+
+
+def inbox(common: Common, agent: str | None, *, everyone: bool) -> Invocation:
+    """`tt inbox`: one inbox, or all."""
+    from tinytown.runtime.operations.messages import Inbox, Inboxes
+
+    if not everyone:
+        return Invocation("inbox", Inbox(agent), common)
+    if agent is not None:
+        raise Invalid("Either one agent or --all", hint=f"Say 'tt inbox {agent}' or 'tt inbox --all'.")
+    return Invocation("inbox --all", Inboxes(), common)
+
+
+def show_task(common: Common, task: str) -> Invocation:
+    """`tt task show`."""
+    from tinytown.runtime.operations.tasks import ShowTask
+
+    return Invocation("task show", ShowTask(task), common)
+
+
+def list_tasks(common: Common, *, state: str | None, agent: str | None) -> Invocation:
+    """`tt task list`; the state by its name, in any case."""
+    from tinytown.lifecycle import TaskState
+    from tinytown.runtime.operations.tasks import ListTasks
+
+    if state is None:
+        return Invocation("task list", ListTasks(None, agent), common)
+    try:
+        return Invocation("task list", ListTasks(TaskState(state.lower()), agent), common)
+    except ValueError:
+        raise Invalid(
+            f"No task state is called '{state}'", hint=f"The states are: {', '.join(TaskState)}."
+        ) from None
+
+
+def end_task(common: Common, how: str, task: str, text: str | None) -> Invocation:
+    """`tt task complete`, `fail` and `cancel`: `how` is the name of the command."""
+    from tinytown.runtime.operations.tasks import TaskEnd
+
+    return Invocation(f"task {how}", TaskEnd(task, text), common)
+
+
+def wait(common: Common, agent: str | None, *, task: str | None, seconds: float | None) -> Invocation:
+    """`tt wait`: for an agent or for a task."""
+    from tinytown.runtime.operations.waiting import Wait
+
+    if (agent is None) == (task is None):
+        raise Invalid(
+            "Say what to wait for: an agent, or a task with --task", hint="For example: tt wait --task 550e8400"
+        )
+    if seconds is not None and not 0 < seconds < 1e8:
+        raise Invalid("--timeout is a number of seconds above 0", hint="Without it 'tt wait' waits without end.")
+    return Invocation("wait", WaitFor(Wait(agent, task), seconds), common)

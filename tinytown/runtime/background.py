@@ -1,0 +1,162 @@
+"""Make sure that a runtime of this host is alive, and start one in the background where none is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from tinytown.errors import RuntimeFailed
+from tinytown.text import term_safe
+from tinytown.transport.files import locked
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tinytown.runtime.town import Town
+
+LOG_NAME = "runtime.log"
+
+_HINT = "What was asked for is stored, and is done as soon as a runtime runs: tt start"
+
+READY_WITHIN = 20.0
+"""Seconds from the start to the word that agents are served; usual are 0.3. Starting the server counts in it."""
+
+_TAIL_BYTES = 2000
+_LOG_LIMIT = 4 << 20
+"""Bytes of the log of the runtimes above which it is begun anew, the old one being kept once."""
+
+_END_WITHIN = 5.0
+"""Seconds for a runtime that did not become ready to end, when asked to."""
+
+_KEPT_VARIABLES = frozenset({"TINYTOWN_REDIS_PASSWORD", "TINYTOWN_DEBUG"})
+
+_started: set[int] = set()
+"""The runtimes that this process started; they outlive it."""
+
+
+async def ensure_runtime(town: Town, *, command: Sequence[str] | None = None) -> bool:
+    """Return when a runtime of this host serves the town; True when one was started for it.
+
+    `command` starts it, by default `tt start`; the number of the descriptor that it shall write a byte to is added.
+    Raises `RuntimeFailed`, with the end of its log, when it does not come up.
+    """
+    if await _one_lives(town):
+        return False
+    # Ten `tt spawn` at once: one starts it, nine wait here and find it.
+    with ExitStack() as stack:
+        lock = town.ground.state.directory / "start.lock"
+        await town.aside(lambda: stack.enter_context(locked(lock)))
+        if await _one_lives(town):
+            return False
+        await town.aside(lambda: _start(town, command or _command(town)))
+    return True
+
+
+async def _one_lives(town: Town) -> bool:
+    host = town.ground.host
+    return any(card.host == host and _lives(card.pid) for card in await town.placement.runtimes())
+
+
+def _lives(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    if pid in _started:
+        # A dead child stays in the table of processes until somebody asks for its end.
+        with suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                _started.discard(pid)
+                return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _command(town: Town) -> list[str]:
+    return [sys.executable, "-m", "tinytown.cli.main", "start", "--town", str(town.root)]
+
+
+def _start(town: Town, command: Sequence[str]) -> None:
+    import subprocess
+
+    log_path = town.files.logs / LOG_NAME
+    _rotate(log_path)
+    ready, tell = os.pipe()
+    try:
+        with town.files.open_log(log_path) as log:
+            since = log_path.stat().st_size
+            child = subprocess.Popen(
+                [*command, "--ready-fd", str(tell)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=town.root,
+                env=_environment(town),
+                pass_fds=[tell],
+                start_new_session=True,
+            )
+    except OSError as error:
+        os.close(ready)
+        raise RuntimeFailed(f"The runtime could not be started: {error}", hint=_HINT) from error
+    finally:
+        os.close(tell)
+    try:
+        what = _failure(ready)
+    finally:
+        os.close(ready)
+    if what:
+        _end(child)
+        raise RuntimeFailed(f"The runtime {what}. Its log ends with:\n{_tail(log_path, since)}", hint=_HINT)
+    _started.add(child.pid)
+    # So that the object, when it is collected, does not complain of a child that lives on.
+    child.returncode = 0
+
+
+def _environment(town: Town) -> dict[str, str]:
+    """Ours, without what makes a process part of an agent: the runtime is nobody's child."""
+    return {
+        name: value
+        for name, value in town.environ.items()
+        if not name.startswith("TINYTOWN_") or name in _KEPT_VARIABLES
+    }
+
+
+def _failure(ready: int) -> str:
+    """Waits for the word of the runtime: what went wrong, or nothing."""
+    import select
+
+    if not select.select([ready], [], [], READY_WITHIN)[0]:
+        return f"did not become ready within {READY_WITHIN:.0f} s"
+    return "" if os.read(ready, 1) == b"1" else "ended at once"
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    import subprocess
+
+    child.terminate()
+    try:
+        child.wait(_END_WITHIN)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _tail(log_path: Path, since: int) -> str:
+    with log_path.open("rb") as log:
+        log.seek(max(since, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        return term_safe(log.read().decode("utf-8", "replace").strip()) or "(nothing)"
+
+
+def _rotate(log_path: Path) -> None:
+    try:
+        if log_path.stat().st_size > _LOG_LIMIT:
+            log_path.replace(log_path.with_suffix(".log.1"))
+    except OSError:
+        return

@@ -1,0 +1,136 @@
+"""How agents end: asked to, or at once.
+
+Whoever writes last never overwrites: an end is a compare-and-set on the record, decided by the tables. The actor,
+where one lives, is told past its mailbox; where none lives, the record is brought to its end here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tinytown.errors import Conflict, IllegalTransition
+from tinytown.ids import SUPERVISOR_ID
+from tinytown.lifecycle import AGENT, AgentEvent, AgentState, TaskState
+from tinytown.records import Event
+from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.transport.delivery import Control, ControlKind
+from tinytown.transport.store import Raced
+
+if TYPE_CHECKING:
+    from tinytown.records import Agent
+    from tinytown.runtime.town import Town
+    from tinytown.transport.store import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """End an agent: after its turn, or `now`."""
+
+    agent: str
+    now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """`immediate`: it has ended already."""
+
+    agent: Agent
+    immediate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopTown:
+    """End all agents of the town."""
+
+    now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """How many agents were asked to end, and which; their records as they are by then."""
+
+    count: int
+    agents: tuple[Agent, ...] = ()
+
+
+@operation("agent.kill", Scope.MANAGE)
+async def kill(town: Town, request: Kill) -> Killed:
+    """End an agent.
+
+    Raises `AgentNotFound`, and `IllegalTransition` for one that is stopped already.
+    """
+    agent = await town.store.find_agent(request.agent)
+    if agent.id == SUPERVISOR_ID:
+        raise Conflict("The conductor is no agent that can be killed", hint="End it where it runs.")
+    return await _end(town, agent, now=request.now, held=agent.id in await _held(town, [agent]))
+
+
+@operation("town.stop", Scope.MANAGE)
+async def stop_town(town: Town, request: StopTown) -> Stopped:
+    """Ask all agents of the town to end."""
+    alive = [agent for agent in await town.store.agents() if not agent.state.is_terminal]
+    held = await _held(town, alive)
+    asked = []
+    for agent in alive:
+        try:
+            asked.append((await _end(town, agent, now=request.now, held=agent.id in held)).agent)
+        except IllegalTransition:
+            # It ended by itself in the meantime.
+            continue
+    return Stopped(len(asked), tuple(asked))
+
+
+async def _held(town: Town, agents: list[Agent]) -> set[str]:
+    """Those that a living runtime holds."""
+    holders = await town.placement.holders([agent.id for agent in agents])
+    if not holders:
+        return set()
+    living = {card.id for card in await town.placement.runtimes()}
+    return {agent_id for agent_id, runtime in holders.items() if runtime in living}
+
+
+async def _end(town: Town, agent: Agent, *, now: bool, held: bool) -> Killed:
+    while True:
+        seen = await town.store.see_agent(agent.id)
+        move = _move(seen.record, held=held)
+        after = seen.record.after(move) if move is not None else seen.record
+        change = town.store.change().replace_agent(seen, after)
+        if held:
+            kind = ControlKind.STOP if now else ControlKind.WAKE
+            change.control(after.id, Control(kind, after.incarnation, town.caller.name))
+        how = "now" if now else "after its turn"
+        change.tell(Event("agent.killed", agent=after.id, detail=f"{after.name}, {how}, by {town.caller.name}"))
+        if after.state.is_terminal:
+            await _close(town, change, after)
+        try:
+            await town.store.commit(change)
+        except Raced:
+            continue
+        return Killed(after, after.state.is_terminal)
+
+
+def _move(agent: Agent, *, held: bool) -> AgentEvent | None:
+    """What has to happen to the record, None when it says already what is wanted. A living actor does the rest."""
+    if agent.state is AgentState.STOPPED:
+        raise IllegalTransition(
+            f"Agent '{agent.name}'",
+            now=agent.state.value,
+            event="kill",
+            hint=f"It has ended already. Start it again with: tt restart {agent.name}",
+        )
+    if not held or agent.state is AgentState.ERROR:
+        return AgentEvent.STOP
+    return AgentEvent.DRAIN if AgentEvent.DRAIN in AGENT[agent.state] else None
+
+
+async def _close(town: Town, change: Change, agent: Agent) -> None:
+    """The agent has ended with this change: what it was at waits for its next life, and nobody need take it."""
+    for task in await town.store.tasks(TaskState.RUNNING):
+        if task.assigned_to == agent.id:
+            seen = await town.store.see_task(task.id)
+            if seen.record.state is TaskState.RUNNING and seen.record.assigned_to == agent.id:
+                change.replace_task(seen, seen.record.returned())
+    change.write("SREM", town.keys("unplaced"), agent.id)
+    rounds = f"{agent.rounds_completed}/{agent.max_rounds} rounds"
+    change.tell(Event("agent.stopped", agent=agent.id, detail=f"{agent.name} stopped, completed {rounds}"))

@@ -1,0 +1,125 @@
+"""How tasks end: completed, failed, cancelled. An ended task stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tinytown.errors import AgentNotFound, Forbidden, Full
+from tinytown.lifecycle import TaskState
+from tinytown.messages import Informational, Message, TaskDone, TaskFailed
+from tinytown.records import Event
+from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.task_views import TaskView, view
+from tinytown.runtime.operations.texts import fitting
+from tinytown.text import clean_text, one_line
+from tinytown.transport.store import Raced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinytown.messages import Body
+    from tinytown.records import Task
+    from tinytown.runtime.town import Town
+    from tinytown.transport.store import Change
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """The end of a task: its result, the error, or the reason of a cancellation."""
+
+    task: str
+    text: str | None = None
+
+
+@operation("task.complete", Scope.WRITE, for_workers=True)
+async def complete_task(town: Town, request: TaskEnd) -> TaskView:
+    """Complete a task.
+
+    Whoever assigned it is told. Raises `TaskNotFound`, `IllegalTransition` when it has ended already, `Forbidden`
+    for an agent whose task it is not, `TooLarge`.
+    """
+    return await _end(town, request, TaskState.COMPLETED)
+
+
+@operation("task.fail", Scope.WRITE, for_workers=True)
+async def fail_task(town: Town, request: TaskEnd) -> TaskView:
+    """Say that a task cannot be done.
+
+    As `complete_task`, with the error as text.
+    """
+    return await _end(town, request, TaskState.FAILED)
+
+
+@operation("task.cancel", Scope.WRITE, for_workers=True)
+async def cancel_task(town: Town, request: TaskEnd) -> TaskView:
+    """Cancel a task.
+
+    As `complete_task`, with the reason as text. A turn that works on it is not cut.
+    """
+    return await _end(town, request, TaskState.CANCELLED)
+
+
+async def _end(town: Town, request: TaskEnd, state: TaskState) -> TaskView:
+    text = fitting(clean_text(request.text or ""), town, what="text")
+    task_id = (await town.store.find_task(request.task)).id
+    told = True
+    while True:
+        seen = await town.store.see_task(task_id)
+        before = seen.record
+        if town.caller.is_worker and before.assigned_to != town.caller.agent_id:
+            raise Forbidden(
+                f"Task {task_id} is not yours to end",
+                hint='Its own agent ends it, or the conductor: tt send conductor "..."',
+            )
+        after = _ENDS[state](before, text)
+        change = town.store.change().replace_task(seen, after)
+        change.tell(
+            Event(f"task.{state}", agent=after.assigned_to, task=task_id, detail=one_line(text, 100) or None)
+        )
+        if before.state is TaskState.PENDING:
+            change.write("LREM", town.keys("backlog"), 0, task_id)
+        if state is TaskState.COMPLETED:
+            await _count(town, change, after)
+        if told:
+            _tell(town, change, after)
+        try:
+            await town.store.commit(change)
+        except Raced:
+            continue
+        except (Full, AgentNotFound):
+            # A full mailbox elsewhere, or one that is gone, must not keep a task from ending.
+            if not change.messages:
+                raise
+            told = False
+            continue
+        return view(after, await town.store.names())
+
+
+_ENDS: dict[TaskState, Callable[[Task, str], Task]] = {
+    TaskState.COMPLETED: lambda task, text: task.complete(text),
+    TaskState.FAILED: lambda task, text: task.fail(text),
+    TaskState.CANCELLED: lambda task, text: task.cancel(text),
+}
+
+
+async def _count(town: Town, change: Change, task: Task) -> None:
+    """One more task that its agent has completed, in the same commit."""
+    if task.assigned_to is None:
+        return
+    try:
+        seen = await town.store.see_agent(task.assigned_to)
+    except AgentNotFound:
+        return
+    change.replace_agent(seen, replace(seen.record, tasks_completed=seen.record.tasks_completed + 1))
+
+
+def _tell(town: Town, change: Change, task: Task) -> None:
+    """Tell whoever assigned it, and of a cancellation also the agent that has it, unless they do it themselves."""
+    body: Body = {
+        TaskState.COMPLETED: TaskDone(task.id, task.result or ""),
+        TaskState.FAILED: TaskFailed(task.id, task.result or ""),
+    }.get(task.state, Informational(f"Task {task.id} was cancelled. {task.result or ''}".strip()))
+    told = {task.assigned_by, task.assigned_to if task.state is TaskState.CANCELLED else None}
+    for agent_id in sorted(each for each in told if each is not None and each != town.caller.agent_id):
+        change.send(Message(town.caller.agent_id, agent_id, body))

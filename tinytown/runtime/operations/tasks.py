@@ -1,0 +1,192 @@
+"""Tasks: hand out and look at. How they end: `task_ends.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tinytown.errors import Invalid
+from tinytown.ids import SUPERVISOR_ID
+from tinytown.lifecycle import AgentState
+from tinytown.messages import Message, TaskAssign
+from tinytown.records import Event, Task, TaskSource
+from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.task_ends import TaskEnd, cancel_task, complete_task, fail_task
+from tinytown.runtime.operations.task_views import TaskView, view
+from tinytown.runtime.operations.texts import checked_text
+from tinytown.text import one_line
+
+if TYPE_CHECKING:
+    from tinytown.lifecycle import TaskState
+    from tinytown.records import Agent
+    from tinytown.runtime.town import Town
+
+__all__ = (
+    "Assign",
+    "Assigned",
+    "Current",
+    "CurrentTask",
+    "ListTasks",
+    "ShowTask",
+    "TaskEnd",
+    "TaskView",
+    "Tasks",
+    "assign",
+    "assign_record",
+    "cancel_task",
+    "complete_task",
+    "current_task",
+    "fail_task",
+    "list_tasks",
+    "show_task",
+)
+
+_MOST_TAGS = 32
+_LONGEST_TAG = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """A new task for an agent (name, id or prefix). `parent` groups; it makes no order."""
+
+    agent: str
+    description: str
+    tags: tuple[str, ...] = ()
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """`note` says why it will not start at once, where that can be seen."""
+
+    task: Task
+    agent: Agent
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTask:
+    """A task by id or prefix."""
+
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListTasks:
+    """All tasks, those in one state, those of one agent."""
+
+    state: TaskState | None = None
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """In the order of creation."""
+
+    tasks: tuple[TaskView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentTask:
+    """What an agent is at; None means the calling agent."""
+
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """`task` is None when the agent is at nothing."""
+
+    agent: Agent
+    task: TaskView | None
+
+
+@operation("task.assign", Scope.WRITE)
+async def assign(town: Town, request: Assign) -> Assigned:
+    """Give an agent a new task.
+
+    The record and the message that tells the agent are stored together or not at all. Raises `AgentNotFound`,
+    `TaskNotFound` for the parent, `Invalid`, `TooLarge`, `MailboxFull`, `TownFull`.
+    """
+    text = checked_text(request.description, town, what="task description")
+    agent = await town.store.find_agent(request.agent)
+    parent = (await town.store.find_task(request.parent)).id if request.parent else None
+    source = TaskSource.CONDUCTOR if town.caller.kind == "agent" else TaskSource.ASSIGN
+    task = Task(description=text, tags=_tags(request.tags), parent_id=parent, source=source)
+    task = await assign_record(town, task, agent)
+    return Assigned(task, agent, await _note(town, agent))
+
+
+async def assign_record(town: Town, task: Task, agent: Agent) -> Task:
+    """Store a new task as this agent's and tell the agent, in one commit."""
+    caller = town.caller
+    task = replace(task.assign(agent.id), assigned_by=caller.agent_id)
+    change = town.store.change().create_task(task).send(Message(caller.agent_id, agent.id, TaskAssign(task.id)))
+    change.tell(Event("task.assigned", agent=agent.id, task=task.id, detail=one_line(task.description, 100)))
+    await town.store.commit(change)
+    return task
+
+
+@operation("task.show", Scope.READ)
+async def show_task(town: Town, request: ShowTask) -> TaskView:
+    """Show one task.
+
+    Raises `TaskNotFound`, `AmbiguousId`.
+    """
+    task = await town.store.find_task(request.task)
+    return view(task, await town.store.names())
+
+
+@operation("task.list", Scope.READ)
+async def list_tasks(town: Town, request: ListTasks) -> Tasks:
+    """List tasks.
+
+    Raises `AgentNotFound` when tasks of an unknown agent are asked for.
+    """
+    agent = (await town.store.find_agent(request.agent)).id if request.agent else None
+    names = await town.store.names()
+    found = await town.store.tasks(request.state)
+    return Tasks(tuple(view(task, names) for task in found if agent in (None, task.assigned_to)))
+
+
+@operation("task.current", Scope.READ)
+async def current_task(town: Town, request: CurrentTask) -> Current:
+    """Show the task that an agent is at.
+
+    Raises `AgentNotFound`, and `Invalid` for a person who does not say which agent is meant.
+    """
+    if request.agent is None and town.caller.kind == "person":
+        raise Invalid("Which agent is meant?", hint="Name it: tt task current AGENT")
+    if request.agent is None:
+        agent = await town.store.agent(town.caller.agent_id)
+    else:
+        agent = await town.store.find_agent(request.agent)
+    if agent.current_task is None:
+        return Current(agent, None)
+    return Current(agent, view(await town.store.task(agent.current_task), await town.store.names()))
+
+
+def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    for tag in tags:
+        if not tag.strip() or not tag.isprintable() or len(tag) > _LONGEST_TAG:
+            raise Invalid(
+                f"The tag '{one_line(tag, 40)}' cannot be used; expected 1 to {_LONGEST_TAG} printable characters"
+            )
+    if len(tags) > _MOST_TAGS:
+        raise Invalid(f"A task has {len(tags)} tags; it may have {_MOST_TAGS}")
+    return tuple(dict.fromkeys(tags))
+
+
+async def _note(town: Town, agent: Agent) -> str | None:
+    """Why nothing will happen yet, where that can be seen."""
+    if agent.id == SUPERVISOR_ID:
+        return None
+    if agent.state.is_terminal:
+        return f"Agent '{agent.name}' is {agent.state}: it will begin after 'tt restart {agent.name}'"
+    if agent.state is AgentState.PAUSED:
+        return f"Agent '{agent.name}' is paused: it will begin after 'tt resume {agent.name}'"
+    if agent.state is AgentState.DRAINING:
+        return f"Agent '{agent.name}' is ending: it will begin after 'tt restart {agent.name}'"
+    if not await town.placement.runtimes():
+        return "No runtime is alive: it will begin after 'tt start'"
+    return None
