@@ -37,6 +37,7 @@ AGENT = {
     "finish": "working > idle; paused > paused; draining > stopped",
     "pause": "starting, idle, working > paused",
     "resume": "paused > idle",
+    "continue": "paused > working",
     # Only what may be in a turn has something to drain.
     "drain": "starting, idle > stopped; working, paused > draining",
     "stop": "starting, idle, working, paused, draining, error > stopped",

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import fakeredis
 import fakeredis._helpers
@@ -24,30 +25,37 @@ import redis
 import trio
 from fakeredis._helpers import SimpleError
 from fakeredis._socket._fakesocket import FakeSocket
+from trio.testing import MockClock
 
 from tinytown.errors import RedisUnreachable, TownError
 from tinytown.transport.address import Address
 from tinytown.transport.connection import Reply, ReplyError, Value, error_of, pack, settled
 
-EPOCH = 1_767_225_600.0
-"""The wall clock of the server at the beginning of trio's clock, in seconds since 1970: the first of 2026."""
-
 _BLOCKING = {b"BLPOP", b"BRPOP", b"BLMOVE", b"BRPOPLPUSH", b"BLMPOP", b"BZPOPMIN", b"BZPOPMAX", b"BZMPOP"}
 
 
 class _TrioTime:
-    """The `time` module as fakeredis sees it: inside trio its wall clock is trio's."""
+    """The `time` module as fakeredis sees it: its wall clock goes with trio's, where that is a mock."""
+
+    def __init__(self) -> None:
+        # The wall clock at which each mock clock began: that of the machine when it was first asked for.
+        self._began: WeakKeyDictionary[MockClock, float] = WeakKeyDictionary()
 
     def __getattr__(self, name: str) -> object:
         return getattr(time, name)
 
-    @staticmethod
-    def time() -> float:
+    def time(self) -> float:
         try:
-            return EPOCH + trio.current_time()
+            clock = trio.lowlevel.current_clock()
         except RuntimeError:
             return time.time()
+        if not isinstance(clock, MockClock):
+            return time.time()
+        now = clock.current_time()
+        return self._began.setdefault(clock, time.time() - now) + now
 
+
+_clock = _TrioTime()
 
 for _module in (
     fakeredis._helpers,
@@ -55,7 +63,7 @@ for _module in (
     fakeredis.commands_mixins.server_mixin,
     fakeredis.model._stream,
 ):
-    _module.time = _TrioTime()  # type: ignore[attr-defined]
+    _module.time = _clock  # type: ignore[attr-defined]
 
 
 class _Socket(FakeSocket):
@@ -86,14 +94,16 @@ class TwinServer:
         self.address = Address.unix("/twin/redis.sock")
         self.is_up = True
         self._server = fakeredis.FakeServer(server_type="valkey", version=(8, 0))
-        self._connections: list[TwinConnection] = []
+        self._connections: list[Twin] = []
         self._changes = trio.lowlevel.ParkingLot()
 
-    def connect(self) -> TwinConnection:
+    def connect(self) -> Twin:
         """A new connection."""
-        connection = TwinConnection(self)
+        return Twin(self)
+
+    def join(self, connection: Twin) -> None:
+        """Publish to this connection as well."""
         self._connections.append(connection)
-        return connection
 
     @contextmanager
     def outage(self) -> Iterator[None]:
@@ -126,14 +136,21 @@ class TwinServer:
         await self._changes.park()
 
 
-class TwinConnection:
-    """A `ListeningConnection` to the twin."""
+async def _checkpoint() -> None:
+    """What every operation of a connection is; outside trio it does not suspend, so that `run_sync` runs it."""
+    if trio.lowlevel.in_trio_task():
+        await trio.lowlevel.checkpoint()
 
-    def __init__(self, server: TwinServer) -> None:
-        self._server = server
+
+class Twin:
+    """A `ListeningConnection` to a twin server, its own if none is given."""
+
+    def __init__(self, server: TwinServer | None = None) -> None:
+        self._server = server = server or TwinServer()
         self._mouth = server.client()
         # fakeredis lets a subscriber say nothing else, as RESP2 had it.
         self._ear = server.client()
+        server.join(self)
         self._callbacks: dict[bytes, Callable[[bytes], None]] = {}
         self._reconnect_callbacks: list[Callable[[], None]] = []
 
@@ -142,7 +159,7 @@ class TwinConnection:
         return self._server.address
 
     async def execute(self, *command: Value, repeat: bool = False) -> Reply:
-        await trio.lowlevel.checkpoint()
+        await _checkpoint()
         words = [word.upper() if isinstance(word, bytes) else str(word).upper().encode() for word in command]
         assert words[0] not in _BLOCKING, "the twin has no blocking pops; the product must not use them"
         if words[0] in (b"XREAD", b"XREADGROUP") and b"BLOCK" in words[: words.index(b"STREAMS")]:
@@ -150,20 +167,20 @@ class TwinConnection:
         return settled([self._server.ask(self._mouth, command)], self.address)[0]
 
     async def pipeline(self, commands: Sequence[Sequence[Value]], *, repeat: bool = False) -> list[Reply]:
-        await trio.lowlevel.checkpoint()
+        await _checkpoint()
         return settled([self._server.ask(self._mouth, command) for command in commands], self.address)
 
     @asynccontextmanager
-    async def dedicated(self) -> AsyncIterator[TwinConnection]:
+    async def dedicated(self) -> AsyncIterator[Twin]:
         yield self._server.connect()
 
     async def subscribe(self, channel: str, callback: Callable[[bytes], None]) -> None:
-        await trio.lowlevel.checkpoint()
+        await _checkpoint()
         self._callbacks[channel.encode()] = callback
         self._ear.sendall(pack(("SUBSCRIBE", channel)))
 
     async def unsubscribe(self, channel: str) -> None:
-        await trio.lowlevel.checkpoint()
+        await _checkpoint()
         self._ear.sendall(pack(("UNSUBSCRIBE", channel)))
         self._callbacks.pop(channel.encode(), None)
 

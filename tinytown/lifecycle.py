@@ -52,6 +52,9 @@ class AgentEvent(StrEnum):
     """A turn has ended, well or not."""
     PAUSE = "pause"
     RESUME = "resume"
+    """No turn runs; it may take one."""
+    CONTINUE = "continue"
+    """It was paused during a turn that still runs; nothing of it was lost."""
     DRAIN = "drain"
     """It shall end after its turn."""
     STOP = "stop"
@@ -219,6 +222,7 @@ AGENT: Mapping[AgentState, Mapping[AgentEvent, AgentState]] = {
     _A.PAUSED: {
         _AE.FINISH: _A.PAUSED,
         _AE.RESUME: _A.IDLE,
+        _AE.CONTINUE: _A.WORKING,
         _AE.DRAIN: _A.DRAINING,
         _AE.STOP: _A.STOPPED,
         _AE.FAIL: _A.ERROR,

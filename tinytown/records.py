@@ -150,6 +150,8 @@ class Agent(Record):
     incarnation: int = 1
     parent_agent_id: AgentId | None = None
     workdir: str | None = None
+    in_round: bool = False
+    """A turn of it runs, whatever its state says is wanted next."""
     failed_rounds: int = 0
     """Failed rounds in a row."""
     backoff_until: Timestamp | None = None
@@ -172,6 +174,15 @@ class Agent(Record):
     def after(self, event: AgentEvent) -> Agent:
         """The agent in the state that follows; `IllegalTransition` if the table has no such move."""
         return replace(self, state=move(AGENT, self.state, event, what=f"Agent '{self.name}'"))
+
+    def resumed(self) -> Agent:
+        """The agent after a pause: back at its turn if that still runs."""
+        return self.after(AgentEvent.CONTINUE if self.in_round else AgentEvent.RESUME)
+
+    def asked_to_end(self) -> Agent:
+        """The agent that shall end after its turn; without one it has ended."""
+        waits = self.state is AgentState.PAUSED and not self.in_round
+        return self.after(AgentEvent.STOP if waits else AgentEvent.DRAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,45 +1,32 @@
-"""The mailbox as a machine that Hypothesis drives against a real server, beside a model of what must be there.
+"""The mailbox as a machine that Hypothesis drives on a real server, beside the model of `mailbox_model`.
 
-The model is plain: lists for lanes, a dictionary for what is claimed. After every step the whole of Redis is read
-and compared with it. The names I1, I2, ... are those of the promises:
-
-    I1   an accepted message is in exactly one place, byte for byte
-    I2   what was acknowledged is never delivered again
-    I3   who lost an actor changes nothing
-    I4   claimed messages and leases are the same
-    I5   failures and deaths are counted for unsettled messages only, and never beyond their limit
-    I6   each lane is first come first served; what goes back goes to the head, in its old order
-    I9   sending twice with one id is sending once
-    I11  once `kill` has returned nothing is claimed
-    I12  a paused agent claims nothing
-    I16  every key is in the catalogue, with its type and under this town
-    I17  counters and indexes say what the lists and hashes hold
-
-The limits are tiny, because a bug behind a limit is only found where the limit is reached.
+After every step the whole of Redis is read and compared with the model. The limits are tiny, because a bug behind a
+limit is only found where the limit is reached; and whole turns are rules beside the single verbs, because what a
+second failure or a second death does is found only by a search that gets that far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from hashlib import sha1
-from typing import Any, ClassVar
+from contextlib import suppress
+from dataclasses import replace
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from mailbox_model import Actor, Model
 from servers import RunningServer
-from towns import Parts, snapshot, strays, work
+from towns import Parts, snapshot, work
 
 from tinytown.config import Limits
-from tinytown.errors import IllegalTransition, LeaseLost, MailboxFull, TownFull
-from tinytown.ids import SUPERVISOR_ID, RuntimeId
+from tinytown.errors import Full, IllegalTransition, LeaseLost, MailboxFull, TownFull
+from tinytown.ids import RuntimeId
 from tinytown.lifecycle import AgentEvent, AgentState
 from tinytown.messages import LANES, Informational, Message, Priority
 from tinytown.records import Agent
 from tinytown.transport.blocking import BlockingConnection, run_sync
 from tinytown.transport.delivery import (
     Ack,
-    Claim,
     Control,
     ControlKind,
     DeadLetter,
@@ -54,43 +41,17 @@ from tinytown.transport.delivery import (
 from tinytown.transport.keys import LANE_KEYS
 from tinytown.transport.store import Change
 
-ATTEMPTS = 2
-LIMITS = Limits(message_bytes=2000, inbox_messages=5, town_messages=8, max_recoveries=2, max_attempts=ATTEMPTS)
+LIMITS = Limits(message_bytes=2000, inbox_messages=5, town_messages=8, max_recoveries=2, max_attempts=2)
 LEASE = 600.0
 LATER = 600.0
 
 AGENTS = st.sampled_from((0, 1))
 MASKS = st.integers(1, 31)
 """Which of the claimed messages, by bits."""
-VERBS = ("ack", "ack", "return", "quiet", "fail", "fail", "fail", "later", "snooze")
-HELD = {AgentState.PAUSED, AgentState.DRAINING, AgentState.STOPPED, AgentState.ERROR}
-
-
-def counter_of(raw: bytes) -> str:
-    """Under what name a message is counted: its id, or what it is."""
-    if raw.startswith(b'{"id":"'):
-        return raw[7:43].decode()
-    return f"sha1-{sha1(raw, usedforsecurity=False).hexdigest()}"
-
-
-@dataclass
-class Actor:
-    """The model of one agent and its mailbox. Lanes hold bytes, head first; what is claimed stands by its tag."""
-
-    agent: Agent
-    fence: Fence
-    lanes: list[list[bytes]] = field(default_factory=lambda: [[], [], [], []])
-    claimed: dict[int, tuple[int, bytes]] = field(default_factory=dict)
-    prompted: set[int] = field(default_factory=set)
-    deliveries: dict[int, Delivery] = field(default_factory=dict)
-    """What the living runtime knows of; a crash empties it."""
-    stale: list[Fence] = field(default_factory=list)
-    controls: list[Control] = field(default_factory=list)
-    must_be_ready: bool = False
-
-    @property
-    def waiting(self) -> int:
-        return sum(len(lane) for lane in self.lanes)
+ALL = 31
+SIZES = st.sampled_from((1, 1000, 100_000, 100_000))
+"""How much one claim takes: one message, a large one or some small ones, everything."""
+VERBS = ("ack", "return", "quiet", "fail", "later", "snooze")
 
 
 class MailboxMachine(RuleBasedStateMachine):
@@ -103,14 +64,10 @@ class MailboxMachine(RuleBasedStateMachine):
         self.connection = BlockingConnection(self.server.address)
         run_sync(self.connection.execute("FLUSHDB"))
         self.town = Parts(self.connection, LIMITS)
-        self.accepted: dict[str, Message] = {}
-        self.unsettled: set[str] = set()
-        """Ids of accepted messages that wait, are claimed or snoozed."""
-        self.snoozed: dict[int, tuple[Actor, int, bytes]] = {}
-        self.aside: dict[str, list[bytes]] = {"dlq": [], "quarantine": []}
-        self.acked: set[bytes] = set()
-        self.attempts: dict[str, int] = {}
-        self.recoveries: dict[str, int] = {}
+        self.mailbox = self.town.mailbox
+        self.model = Model(LIMITS)
+        self.runtimes: list[RuntimeId] = []
+        self.current = 0
         self.pushed = 0
 
     def teardown(self) -> None:
@@ -118,440 +75,316 @@ class MailboxMachine(RuleBasedStateMachine):
 
     @initialize()
     def a_town_with_two_agents(self) -> None:
-        self.runtimes: list[RuntimeId] = [run_sync(self.town.begin(lease=LEASE)) for _ in range(2)]
-        self.current = 0
-        self.actors = []
+        self.runtimes = [run_sync(self.town.begin(lease=LEASE)) for _ in range(2)]
         for name in ("ada", "bob"):
             agent = run_sync(self.town.agent(name))
-            self.actors.append(Actor(agent, run_sync(self.town.fence(agent, self.runtimes[0]))))
-            self.move(self.actors[-1], AgentEvent.READY)
+            self.model.actors.append(Actor(agent, run_sync(self.town.fence(agent, self.runtimes[0]))))
+            self.move(self.model.actors[-1], AgentEvent.READY)
+
+    @invariant()
+    def redis_holds_what_the_model_says(self) -> None:
+        if self.model.actors:
+            self.model.compare(run_sync(snapshot(self.connection)), self.town.keys)
 
     def having(self, what: Callable[[Actor], object]) -> list[int]:
         """The agents of which this is true."""
-        return [place for place, actor in enumerate(getattr(self, "actors", [])) if what(actor)]
+        return [place for place, actor in enumerate(self.model.actors) if what(actor)]
 
     # Messages come.
 
-    @rule(to=AGENTS, priority=st.sampled_from(LANES), size=st.sampled_from((1, 1, 1, 700)), asks=st.booleans())
-    def send(self, to: int, priority: Priority, size: int, asks: bool) -> None:
-        actor = self.actors[to]
-        message = work(actor.agent, "x" * size, priority)
-        if not asks:
-            message = replace(message, body=Informational("y" * size))
+    @rule(
+        to=AGENTS,
+        priority=st.sampled_from(LANES),
+        sizes=st.lists(st.sampled_from((1, 1, 700)), min_size=1, max_size=3),
+        asks=st.booleans(),
+    )
+    def send(self, to: int, priority: Priority, sizes: list[int], asks: bool) -> None:
+        actor = self.model.actors[to]
+        for size in sizes:
+            message = work(actor.agent, "x" * size, priority)
+            self.send_one(actor, message if asks else replace(message, body=Informational("y" * size)))
+
+    def send_one(self, actor: Actor, message: Message) -> None:
         full = actor.waiting >= LIMITS.inbox_messages
-        town_full = len(self.unsettled) >= LIMITS.town_messages
+        town_full = len(self.model.unsettled) >= LIMITS.town_messages
         try:
-            new = run_sync(self.town.mailbox.send(message))
+            new = run_sync(self.mailbox.send(message))
         except MailboxFull:
             assert full, "I17: refused although the mailbox is not full"
-            return
         except TownFull:
             assert town_full, "I17: refused although the town is not full"
-            return
-        assert new and not full and not town_full, "I17: accepted beyond a limit"
-        self.accept(actor, message)
+        else:
+            assert new, "I9: refused as sent before"
+            assert not (full or town_full), "I17: accepted beyond a limit"
+            self.model.accept(actor, message)
 
-    def accept(self, actor: Actor, message: Message) -> None:
-        self.accepted[message.id] = message
-        self.unsettled.add(message.id)
-        actor.lanes[LANES.index(message.priority)].append(message.encode())
-        actor.must_be_ready |= message.is_actionable()
-
-    @precondition(lambda self: self.accepted)
+    @precondition(lambda self: self.model.accepted)
     @rule(data=st.data(), in_a_commit=st.booleans())
     def send_again(self, data: st.DataObject, in_a_commit: bool) -> None:
-        message = self.accepted[data.draw(st.sampled_from(list(self.accepted)))]
-        if in_a_commit:
-            run_sync(self.town.store.commit(self.town.store.change().send(message)))
-        else:
-            assert run_sync(self.town.mailbox.send(message)) is False, "I9: accepted a second time"
+        message = self.model.accepted[data.draw(st.sampled_from(list(self.model.accepted)))]
+        try:
+            if in_a_commit:
+                run_sync(self.town.store.commit(self.town.store.change().send(message)))
+            else:
+                assert not run_sync(self.mailbox.send(message)), "I9: accepted a second time"
+        except Full as error:
+            raise AssertionError("I9: taken for a new message") from error
 
     @rule(to=AGENTS, lane=st.sampled_from((0, 1, 2, 3)), head=st.booleans(), readable=st.booleans())
     def push_by_hand(self, to: int, lane: int, head: bool, readable: bool) -> None:
-        actor = self.actors[to]
+        actor = self.model.actors[to]
         self.pushed += 1
         raw = f'{{"to":"{actor.agent.id}","type":"task","description":"by hand {self.pushed}"}}'.encode()
         if not readable:
             raw = b"\xff %d" % self.pushed
-        run_sync(self.town.ask("LPUSH" if head else "RPUSH", self.key(LANE_KEYS[lane], actor), raw))
+        key = self.town.keys(LANE_KEYS[lane], actor.agent.id)
+        run_sync(self.town.ask("LPUSH" if head else "RPUSH", key, raw))
         actor.lanes[lane].insert(0 if head else len(actor.lanes[lane]), raw)
 
-    # Turns. In one piece, so that the search gets far within few steps, and the verbs one by one.
+    # Whole turns.
 
-    @precondition(lambda self: self.having(lambda a: a.waiting and a.agent.state not in HELD))
-    @rule(data=st.data(), count=st.integers(1, 5), verb=st.sampled_from(VERBS), prompted=st.booleans())
-    def turn(self, data: st.DataObject, count: int, verb: str, prompted: bool) -> None:
-        of = data.draw(st.sampled_from(self.having(lambda a: a.waiting and a.agent.state not in HELD)))
+    def can_work(self) -> list[int]:
+        return self.having(lambda actor: actor.waiting and not actor.held)
+
+    def begin_turn(self, data: st.DataObject, prompted: bool) -> int:
+        of: int = data.draw(st.sampled_from(self.can_work()))
         self.glance(of)
-        self.claim(of, count, 100_000)
+        self.claim(of, data.draw(st.integers(1, 5)), data.draw(SIZES))
         self.renew(of, prompted)
-        self.settle(of, 31, verb)
+        return of
 
-    @precondition(lambda self: self.having(lambda a: a.waiting or a.controls))
-    @rule(of=AGENTS, count=st.integers(1, 5), size=st.sampled_from((1, 1000, 100_000)))
+    @precondition(can_work)
+    @rule(data=st.data(), verb=st.sampled_from(("ack", "return", "quiet", "snooze")), mask=MASKS)
+    def a_turn_ends(self, data: st.DataObject, verb: str, mask: int) -> None:
+        self.settle(self.begin_turn(data, prompted=True), mask, verb)
+
+    @precondition(can_work)
+    @rule(data=st.data(), verb=st.sampled_from(("fail", "fail", "later")))
+    def a_turn_fails(self, data: st.DataObject, verb: str) -> None:
+        self.settle(self.begin_turn(data, prompted=True), ALL, verb)
+
+    @precondition(can_work)
+    @rule(data=st.data(), how=st.sampled_from(("crash", "crash", "let go", "lease")), prompted=st.booleans())
+    def a_turn_is_cut_off(self, data: st.DataObject, how: str, prompted: bool) -> None:
+        of = self.begin_turn(data, prompted)
+        match how:
+            case "crash":
+                self.take_over(self.model.actors[of], self.runtimes[self.current], forget=True)
+            case "let go":
+                self.let_go(self.model.actors[of])
+            case "lease":
+                self.leases_pass(of, ALL)
+
+    # The verbs one by one.
+
+    @precondition(lambda self: self.having(lambda actor: actor.waiting or actor.controls))
+    @rule(of=AGENTS, count=st.integers(1, 5), size=SIZES)
     def claim(self, of: int, count: int, size: int) -> None:
-        actor = self.actors[of]
+        actor = self.model.actors[of]
         found = run_sync(self.town.claim(actor.fence, count=count, size=size, lease=LEASE))
         if actor.controls:
-            assert (list(found.controls), found.deliveries) == (actor.controls, ())
+            assert (list(found.controls), found.deliveries) == (actor.controls, ()), "I1: control comes first"
             actor.controls = []
             return
-        self.check_claim(actor, found, count, size)
-        for delivery in found.deliveries:
-            actor.deliveries[delivery.tag] = delivery
-        if not actor.waiting:
-            actor.must_be_ready = False
-
-    def check_claim(self, actor: Actor, found: Claim, count: int, size: int) -> None:
-        state = actor.agent.state
-        assert found.held == (state in HELD)
-        if state in HELD:
-            promise = "I12: paused" if state is AgentState.PAUSED else "I11: killed"
+        assert found.held == actor.held
+        if actor.held:
+            promise = "I12: paused" if actor.agent.state is AgentState.PAUSED else "I11: killed"
             assert not found.deliveries, f"{promise}, and yet it claimed"
-        wanted = [] if found.held else self.take(actor, count, size)
-        assert [(LANES.index(d.lane), d.raw) for d in found.deliveries] == wanted, (
-            "I6: not in the order of the lanes"
-        )
-        assert found.waiting == actor.waiting, "I17: the number that still waits"
-        for (lane, raw), delivery in zip(wanted, found.deliveries, strict=True):
-            assert raw not in self.acked, "I2: delivered after it was acknowledged"
-            assert (delivery.message is None) == raw.startswith(b"\xff")
-            counter = counter_of(raw)
-            assert delivery.failures == self.attempts.get(counter, 0)
-            assert delivery.recoveries == self.recoveries.get(counter, 0)
-            actor.claimed[delivery.tag] = (lane, raw)
+        wanted = [] if actor.held else actor.take(count, size)
+        assert [(LANES.index(d.lane), d.raw) for d in found.deliveries] == wanted, "I6: the order of a claim"
+        assert found.waiting == actor.waiting, "I17: how many still wait"
+        for (lane, _), delivery in zip(wanted, found.deliveries, strict=True):
+            self.model.claimed(actor, lane, delivery)
+        actor.must_be_ready &= actor.waiting > 0
 
-    @staticmethod
-    def take(actor: Actor, count: int, size: int) -> list[tuple[int, bytes]]:
-        """What a claim must give, taken out of the model's lanes."""
-        taken: list[tuple[int, bytes]] = []
-        for number, lane in enumerate(actor.lanes):
-            if number == 3 and taken:
-                break
-            while (
-                lane and len(taken) < count and (not taken or sum(len(r) for _, r in taken) + len(lane[0]) <= size)
-            ):
-                taken.append((number, lane.pop(0)))
-            if lane or sum(len(raw) for _, raw in taken) >= size:
-                break
-        return taken
-
-    @precondition(lambda self: self.having(lambda a: a.deliveries))
+    @precondition(lambda self: self.having(lambda actor: actor.deliveries))
     @rule(of=AGENTS, mask=MASKS, verb=st.sampled_from(VERBS))
     def settle(self, of: int, mask: int, verb: str) -> None:
-        actor = self.actors[of]
-        chosen = [d for place, d in enumerate(actor.deliveries.values()) if mask >> place & 1]
-        settled = [(delivery, self.outcome(delivery, verb)) for delivery in chosen]
-        lost = run_sync(self.town.mailbox.settle(actor.fence, settled))
-        assert lost == sorted((d for d in chosen if d.tag not in actor.claimed), key=lambda d: -d.tag)
+        actor = self.model.actors[of]
+        chosen = [delivery for place, delivery in enumerate(actor.deliveries.values()) if mask >> place & 1]
+        settled = [(delivery, outcome_of(delivery, verb)) for delivery in chosen]
+        lost = run_sync(self.mailbox.settle(actor.fence, settled))
+        falling = sorted(chosen, key=lambda delivery: -delivery.tag)
+        assert lost == [d for d in falling if d.tag not in actor.claimed], "I1: what was not claimed any more"
+        quiet = 0
         for delivery, outcome in sorted(settled, key=lambda pair: -pair[0].tag):
             del actor.deliveries[delivery.tag]
             if delivery not in lost:
-                self.apply(actor, delivery, outcome)
-        quiet = [d for d, outcome in settled if outcome == Return(quiet=True) and d not in lost]
-        if quiet and actor.waiting == len(quiet) and not actor.controls:
+                self.model.settle(actor, delivery.tag, outcome)
+                quiet += outcome == Return(quiet=True)
+        if quiet and quiet == actor.waiting and not actor.controls:
             actor.must_be_ready = False
 
-    @staticmethod
-    def outcome(delivery: Delivery, verb: str) -> Outcome:
-        if delivery.message is None:
-            return Quarantine(delivery.fault)
-        if verb in ("fail", "later"):
-            if delivery.failures + 1 >= ATTEMPTS:
-                return DeadLetter(f"failed {ATTEMPTS} times")
-            return Retry(0.0 if verb == "fail" else LATER)
-        return {"ack": Ack(), "return": Return(), "quiet": Return(quiet=True), "snooze": Snooze(LATER)}[verb]
-
-    def apply(self, actor: Actor, delivery: Delivery, outcome: Outcome) -> None:
-        """What an outcome does, in the model."""
-        lane, raw = actor.claimed.pop(delivery.tag)
-        actor.prompted.discard(delivery.tag)
-        counter = counter_of(raw)
-        match outcome:
-            case Ack():
-                self.acked.add(raw)
-                self.forget(counter)
-            case DeadLetter():
-                self.aside["dlq"].append(raw)
-                self.forget(counter)
-            case Quarantine():
-                self.aside["quarantine"].append(raw)
-                self.forget(counter)
-            case Retry(delay):
-                self.attempts[counter] = self.attempts.get(counter, 0) + 1
-                if delay:
-                    self.snoozed[delivery.tag] = (actor, lane, raw)
-                else:
-                    self.back(actor, lane, raw)
-            case Snooze():
-                self.snoozed[delivery.tag] = (actor, lane, raw)
-            case Return():
-                self.back(actor, lane, raw)
-
-    def back(self, actor: Actor, lane: int, raw: bytes) -> None:
-        actor.lanes[lane].insert(0, raw)
-        actor.must_be_ready = True
-
-    def forget(self, counter: str) -> None:
-        self.unsettled.discard(counter)
-        self.attempts.pop(counter, None)
-        self.recoveries.pop(counter, None)
-
-    @precondition(lambda self: self.having(lambda a: a.deliveries))
+    @precondition(lambda self: self.having(lambda actor: actor.deliveries))
     @rule(of=AGENTS, prompted=st.booleans())
     def renew(self, of: int, prompted: bool) -> None:
-        actor = self.actors[of]
-        held = run_sync(
-            self.town.mailbox.renew(actor.fence, actor.deliveries.values(), lease=LEASE, prompted=prompted)
-        )
-        assert held == sum(tag in actor.claimed for tag in actor.deliveries)
+        actor = self.model.actors[of]
+        still = {tag for tag in actor.deliveries if tag in actor.claimed}
+        held = run_sync(self.mailbox.renew(actor.fence, actor.deliveries.values(), lease=LEASE, prompted=prompted))
+        assert held == len(still), "I4: how many are still held"
         if prompted:
-            actor.prompted |= {tag for tag in actor.deliveries if tag in actor.claimed}
+            actor.prompted |= still
 
-    @precondition(lambda self: self.having(lambda a: a.controls or a.lanes[0]))
+    @precondition(lambda self: self.having(lambda actor: actor.controls or actor.lanes[0]))
     @rule(of=AGENTS)
     def glance(self, of: int) -> None:
-        actor = self.actors[of]
-        assert run_sync(self.town.mailbox.glance(actor.fence)) == (tuple(actor.controls), len(actor.lanes[0]))
+        actor = self.model.actors[of]
+        assert run_sync(self.mailbox.glance(actor.fence)) == (tuple(actor.controls), len(actor.lanes[0])), (
+            "I17: glance"
+        )
         actor.controls = []
 
     # Time passes.
 
-    @precondition(lambda self: self.snoozed or self.having(lambda a: a.claimed))
-    @rule()
-    def sweep_too_early(self) -> None:
-        woken, recovered, _ = run_sync(self.town.mailbox.sweep([actor.agent.id for actor in self.actors]))
-        assert (woken, recovered) == (0, 0)
-
-    @precondition(lambda self: self.snoozed)
+    @precondition(lambda self: self.model.snoozed)
     @rule()
     def snoozed_messages_fall_due(self) -> None:
         run_sync(self.town.pass_time())
-        woken, recovered, waiting = run_sync(self.town.mailbox.sweep([actor.agent.id for actor in self.actors]))
-        assert (woken, recovered) == (len(self.snoozed), 0)
-        for tag in sorted(self.snoozed, reverse=True):
-            self.back(*self.snoozed.pop(tag))
-        assert waiting == {actor.agent.id: actor.waiting for actor in self.actors}, "I17: what waits"
+        woken, recovered, waiting = run_sync(self.mailbox.sweep([actor.agent.id for actor in self.model.actors]))
+        assert (woken, recovered) == (self.model.wake(), 0), "I1: what fell due"
+        assert waiting == {actor.agent.id: actor.waiting for actor in self.model.actors}, "I17: what waits"
 
-    @precondition(lambda self: self.having(lambda a: a.claimed))
+    @precondition(lambda self: self.having(lambda actor: actor.claimed))
     @rule(of=AGENTS, mask=MASKS)
     def leases_pass(self, of: int, mask: int) -> None:
-        actor = self.actors[of]
+        actor = self.model.actors[of]
         tags = {tag for place, tag in enumerate(sorted(actor.claimed)) if mask >> place & 1}
         for tag in tags:
-            run_sync(self.town.ask("ZADD", self.key("leases", actor), 1, tag))
-        _, recovered, _ = run_sync(self.town.mailbox.sweep([actor.agent.id]))
-        assert recovered == self.recover(actor, tags)[0]
-
-    def recover(self, actor: Actor, tags: set[int]) -> tuple[int, int]:
-        """Claimed messages go back, in the model; those that killed too often go to quarantine."""
-        back = gone = 0
-        for tag in sorted(tags, reverse=True):
-            lane, raw = actor.claimed.pop(tag)
-            counter = counter_of(raw)
-            deaths = self.recoveries.get(counter, 0) + 1
-            if tag not in actor.prompted:
-                self.back(actor, lane, raw)
-                back += 1
-            elif deaths >= LIMITS.max_recoveries:
-                self.aside["quarantine"].append(raw)
-                self.forget(counter)
-                gone += 1
-            else:
-                self.recoveries[counter] = deaths
-                self.back(actor, lane, raw)
-                back += 1
-            actor.prompted.discard(tag)
-        return back, gone
+            run_sync(self.town.ask("ZADD", self.town.keys("leases", actor.agent.id), 1, tag))
+        _, recovered, _ = run_sync(self.mailbox.sweep([actor.agent.id]))
+        assert recovered == self.model.recover(actor, tags)[0], "I1: what the passed leases gave back"
 
     # Runtimes die.
 
-    @rule(of=AGENTS, known=st.booleans())
-    def the_runtime_crashes_and_comes_back(self, of: int, known: bool) -> None:
-        """`known`: what it had claimed is in the memory of a turn that has not noticed."""
-        self.take_over(self.actors[of], self.runtimes[self.current], forget=not known)
+    @rule(of=AGENTS, how=st.sampled_from(("forgets", "remembers", "lets go", "is replaced", "is replaced")))
+    def the_runtime(self, of: int, how: str) -> None:
+        """It loses its agents and takes them again, or another one does.
 
-    @rule(of=AGENTS)
-    def a_living_runtime_keeps_its_agent(self, of: int) -> None:
-        holder, other = self.runtimes[self.current], self.runtimes[1 - self.current]
-        (placed,) = run_sync(self.town.place(self.actors[of].agent, runtime=other))
-        assert (placed.fence, placed.holder) == (None, holder)
+        One that `remembers` has turns that have not noticed, and go on with what they had claimed.
+        """
+        match how:
+            case "forgets" | "remembers":
+                self.take_over(self.model.actors[of], self.runtimes[self.current], forget=how == "forgets")
+            case "lets go":
+                self.let_go(self.model.actors[of])
+            case "is replaced":
+                self.replace_runtime()
 
-    @rule()
-    def the_other_runtime_takes_over(self) -> None:
+    def replace_runtime(self) -> None:
         dead, heir = self.runtimes[self.current], self.runtimes[1 - self.current]
         run_sync(self.town.ask("ZADD", self.town.keys("runtimes"), 1, dead))
-        for actor in self.actors:
+        for actor in self.model.actors:
             self.take_over(actor, heir, forget=True)
         run_sync(self.town.placement.beat(dead, lease=LEASE))
         self.current = 1 - self.current
 
+    def let_go(self, actor: Actor) -> None:
+        run_sync(self.town.placement.unplace(actor.fence, wanted=False))
+        actor.prompted.clear()
+        self.model.recover(actor, set(actor.claimed))
+        self.take_over(actor, self.runtimes[self.current], forget=True)
+
     def take_over(self, actor: Actor, runtime: RuntimeId, *, forget: bool) -> None:
         (placed,) = run_sync(self.town.place(actor.agent, runtime=runtime))
-        assert placed.fence is not None
-        assert placed.fence.epoch > actor.fence.epoch, "I3: epochs rise"
-        assert (placed.recovered, placed.quarantined) == self.recover(actor, set(actor.claimed))
+        assert placed.fence is not None, "I3: kept by a runtime that is dead"
+        assert placed.fence.epoch > actor.fence.epoch, "I3: the epoch did not rise"
+        recovered = self.model.recover(actor, set(actor.claimed))
+        assert (placed.recovered, placed.quarantined) == recovered, "I1: what the new placing gave back"
         actor.stale.append(actor.fence)
         actor.fence = placed.fence
         actor.must_be_ready |= actor.waiting > 0
         if forget:
             actor.deliveries = {}
 
-    @precondition(lambda self: self.having(lambda a: a.claimed))
-    @rule(of=AGENTS)
-    def the_runtime_lets_go_and_takes_it_again(self, of: int) -> None:
-        actor = self.actors[of]
-        run_sync(self.town.placement.unplace(actor.fence, wanted=False))
-        actor.prompted.clear()
-        self.recover(actor, set(actor.claimed))
-        self.take_over(actor, self.runtimes[self.current], forget=True)
-
-    @precondition(lambda self: any(actor.stale for actor in self.actors))
+    @precondition(lambda self: self.having(lambda actor: actor.stale))
     @rule(data=st.data(), verb=st.sampled_from(("claim", "settle", "renew", "glance", "commit", "unplace")))
     def somebody_acts_who_lost_the_actor(self, data: st.DataObject, verb: str) -> None:
-        actor = data.draw(st.sampled_from([actor for actor in self.actors if actor.stale]))
-        stale = data.draw(st.sampled_from(actor.stale))
+        actor = self.model.actors[data.draw(st.sampled_from(self.having(lambda actor: actor.stale)))]
+        stale = actor.stale[data.draw(st.integers(0, len(actor.stale) - 1))]
+        claimed = [Delivery(tag, LANES[lane], raw, None) for tag, (lane, raw) in actor.claimed.items()]
         before = run_sync(snapshot(self.connection))
-        try:
-            self.act(verb, stale, self.any_deliveries(actor))
-        except LeaseLost:
-            pass
+        with suppress(LeaseLost):
+            self.act(verb, stale, claimed)
         assert run_sync(snapshot(self.connection)) == before, f"I3: {verb} under an old epoch changed something"
 
-    def any_deliveries(self, actor: Actor) -> list[Delivery]:
-        """Deliveries with tags that are claimed now, whoever claimed them."""
-        return [Delivery(tag, LANES[lane], raw, None) for tag, (lane, raw) in actor.claimed.items()]
-
     def act(self, verb: str, fence: Fence, deliveries: list[Delivery]) -> None:
-        mailbox, store = self.town.mailbox, self.town.store
         match verb:
             case "claim":
                 run_sync(self.town.claim(fence, lease=LEASE))
             case "settle":
-                run_sync(mailbox.settle(fence, [(delivery, Ack()) for delivery in deliveries]))
+                run_sync(self.mailbox.settle(fence, [(delivery, Ack()) for delivery in deliveries]))
             case "renew":
-                run_sync(mailbox.renew(fence, deliveries, lease=1.0, prompted=True))
+                run_sync(self.mailbox.renew(fence, deliveries, lease=1.0, prompted=True))
             case "glance":
-                run_sync(mailbox.glance(fence))
+                run_sync(self.mailbox.glance(fence))
             case "commit":
-                run_sync(store.update_agent(fence.id, lambda agent: replace(agent, nickname="stale"), fence=fence))
+                decide = lambda agent: replace(agent, nickname="stale")  # noqa: E731
+                run_sync(self.town.store.update_agent(fence.id, decide, fence=fence))
             case "unplace":
                 run_sync(self.town.placement.unplace(fence, wanted=True))
 
     # People.
 
-    @rule(of=AGENTS)
-    def pause(self, of: int) -> None:
-        self.move(self.actors[of], AgentEvent.PAUSE)
+    @rule(of=AGENTS, event=st.sampled_from((AgentEvent.PAUSE, AgentEvent.DRAIN, AgentEvent.STOP, AgentEvent.FAIL)))
+    def hold(self, of: int, event: AgentEvent) -> None:
+        """Pause or kill; what is claimed after that is claimed too late."""
+        actor = self.model.actors[of]
+        self.move(actor, event)
+        while actor.controls:
+            self.claim(of, 5, 100_000)
+        self.claim(of, 5, 100_000)
+        if event is AgentEvent.PAUSE:
+            self.move(actor, AgentEvent.RESUME)
 
-    @rule(of=AGENTS, event=st.sampled_from((AgentEvent.DRAIN, AgentEvent.STOP, AgentEvent.FAIL)))
-    def kill(self, of: int, event: AgentEvent) -> None:
-        self.move(self.actors[of], event)
-
-    @precondition(lambda self: self.having(lambda a: a.agent.state in HELD))
-    @rule(data=st.data())
-    def resume_or_restart(self, data: st.DataObject) -> None:
-        actor = self.actors[data.draw(st.sampled_from(self.having(lambda a: a.agent.state in HELD)))]
-        for event in (AgentEvent.RESUME, AgentEvent.STOP, AgentEvent.RESTART, AgentEvent.READY):
-            if actor.agent.state in HELD or event is AgentEvent.READY:
-                self.move(actor, event)
+    @precondition(lambda self: self.having(lambda actor: actor.held))
+    @rule()
+    def resume_or_restart(self) -> None:
+        for place in self.having(lambda actor: actor.held):
+            for event in (AgentEvent.STOP, AgentEvent.RESTART, AgentEvent.READY):
+                self.move(self.model.actors[place], event)
 
     def move(self, actor: Actor, event: AgentEvent) -> None:
+        """A change of state with a control message, where the table has it."""
         control = Control(ControlKind.WAKE, 1)
 
         def also(change: Change, before: Agent, after: Agent) -> None:
             change.control(actor.agent.id, control)
 
-        try:
-            actor.agent = run_sync(
-                self.town.store.update_agent(actor.agent.id, lambda agent: agent.after(event), also)
-            )
-        except IllegalTransition:
-            return
-        actor.controls.append(control)
-        actor.must_be_ready = True
+        update = self.town.store.update_agent(actor.agent.id, lambda agent: agent.after(event), also)
+        with suppress(IllegalTransition):
+            actor.agent = run_sync(update)
+            actor.controls.append(control)
+            actor.must_be_ready = True
 
     @rule(of=AGENTS)
-    def look(self, of: int) -> None:
-        actor = self.actors[of]
+    def whatever_only_looks(self, of: int) -> None:
+        """Looking, sweeping before anything is due, placing what a living runtime holds: all change nothing."""
+        actor = self.model.actors[of]
+        agent_id = actor.agent.id
         before = run_sync(snapshot(self.connection))
-        seen = run_sync(self.town.mailbox.peek_with_bytes(actor.agent.id))
+        seen = [raw for _, raw in run_sync(self.mailbox.peek_with_bytes(agent_id))]
         wanted = [raw for _, (_, raw) in sorted(actor.claimed.items())] + [
             raw for lane in actor.lanes for raw in lane
         ]
-        assert [raw for _, raw in seen] == wanted
-        assert run_sync(self.town.mailbox.waiting(actor.agent.id)) == len(wanted), "I17: what waits"
-        assert run_sync(snapshot(self.connection)) == before
+        assert seen == wanted, "I6: what a look shows"
+        assert run_sync(self.mailbox.waiting(agent_id)) == len(wanted), "I17: what waits"
+        assert run_sync(self.mailbox.sweep([agent_id])) == (0, 0, {agent_id: actor.waiting}), (
+            "I1: a sweep too early"
+        )
+        (placed,) = run_sync(self.town.place(actor.agent, runtime=self.runtimes[1 - self.current]))
+        assert placed.holder == self.runtimes[self.current], "I3: taken from a living runtime"
+        assert run_sync(snapshot(self.connection)) == before, "looking changed something"
 
-    # What must be true after every step.
 
-    @invariant()
-    def redis_holds_what_the_model_says(self) -> None:
-        if not hasattr(self, "actors"):
-            return
-        found = run_sync(snapshot(self.connection))
-        assert strays(found, self.town.keys) == [], "I16: a key that the catalogue does not know"
-        self.messages_are_in_one_place(found)
-        self.claims_have_leases(found)
-        self.counters_are_of_unsettled_messages(found)
-        self.indexes_say_what_is_there(found)
-
-    def messages_are_in_one_place(self, found: dict[str, Any]) -> None:
-        for actor in self.actors:
-            lanes = [self.content(found, self.key(name, actor), []) for name in LANE_KEYS]
-            assert sorted(map(sorted, lanes)) == sorted(map(sorted, actor.lanes)), "I1: the lanes"
-            assert lanes == actor.lanes, "I6: the order in a lane"
-            claimed = {
-                int(tag): (int(value[:1]) - 1, value.partition(b"\n")[2])
-                for tag, value in self.content(found, self.key("inflight", actor), {}).items()
-            }
-            assert claimed == actor.claimed, "I1: what is claimed"
-        snoozed = sorted(member.partition(b"\n")[2] for member, _ in self.content(found, self.key("snoozed"), []))
-        assert snoozed == sorted(raw for _, _, raw in self.snoozed.values()), "I1: what is snoozed"
-        for name, wanted in self.aside.items():
-            entries = [fields[fields.index(b"raw") + 1] for _, fields in self.content(found, self.key(name), [])]
-            assert sorted(entries) == sorted(wanted), f"I1: {name}"
-
-    def claims_have_leases(self, found: dict[str, Any]) -> None:
-        for actor in self.actors:
-            leases = {int(tag) for tag, _ in self.content(found, self.key("leases", actor), [])}
-            assert leases == set(actor.claimed), "I4: leases"
-            prompted = {int(tag) for tag in self.content(found, self.key("prompted", actor), set())}
-            assert prompted == actor.prompted, "I4: what stands in a prompt"
-
-    def counters_are_of_unsettled_messages(self, found: dict[str, Any]) -> None:
-        raws = [raw for actor in self.actors for lane in actor.lanes for raw in lane]
-        raws += [raw for actor in self.actors for _, raw in actor.claimed.values()]
-        raws += [raw for _, _, raw in self.snoozed.values()]
-        unsettled = {counter_of(raw) for raw in raws}
-        for name, wanted, most in (
-            ("attempts", self.attempts, ATTEMPTS),
-            ("recoveries", self.recoveries, LIMITS.max_recoveries),
-        ):
-            counted = {
-                counter.decode(): int(value.partition(b"|")[0])
-                for counter, value in self.content(found, self.key(name), {}).items()
-            }
-            assert counted.keys() <= unsettled, f"I5: {name} of a message that is settled"
-            assert all(count < most for count in counted.values()), f"I5: {name} beyond the limit"
-            assert counted == wanted, f"I5: {name}"
-
-    def indexes_say_what_is_there(self, found: dict[str, Any]) -> None:
-        live = {member.decode() for member in self.content(found, self.key("live"), set())}
-        assert live == self.unsettled, "I17: live"
-        seen = {member.decode() for member, _ in self.content(found, self.key("seen"), [])}
-        assert seen == set(self.accepted), "I17: seen"
-        held = {member.decode() for member in self.content(found, self.key("held"), set())}
-        assert held == {actor.agent.id for actor in self.actors if actor.agent.state in HELD}, "I17: held"
-        ready = {member.decode() for member in self.content(found, self.key("ready"), set())}
-        assert ready >= {actor.agent.id for actor in self.actors if actor.must_be_ready}, "I17: ready"
-
-    def key(self, name: str, actor: Actor | None = None) -> str:
-        return self.town.keys(name, actor.agent.id if actor else "")
-
-    @staticmethod
-    def content(found: dict[str, Any], key: str, default: Any) -> Any:
-        return found[key][1] if key in found else default
+def outcome_of(delivery: Delivery, verb: str) -> Outcome:
+    """What an actor that obeys the limits would say."""
+    if delivery.message is None:
+        return Quarantine(delivery.fault)
+    if verb in ("fail", "later"):
+        if delivery.failures + 1 >= LIMITS.max_attempts:
+            return DeadLetter(f"failed {delivery.failures + 1} times")
+        return Retry(0.0 if verb == "fail" else LATER)
+    return {"ack": Ack(), "return": Return(), "quiet": Return(quiet=True), "snooze": Snooze(LATER)}[verb]
 
 
 def machine_on(server: RunningServer) -> Callable[[], MailboxMachine]:

@@ -1,14 +1,14 @@
-"""Six bugs planted on purpose: the machine of the mailbox must find each, or its silence would prove nothing.
+"""Bugs planted on purpose: the machine of the mailbox must find each, or its silence would prove nothing.
 
-Each is a change of one script's text, and each breaks another promise. The searches are derandomized: the same
-examples every time.
+Each is a change of a script's text that breaks a promise. The searches are derandomized: the same examples every
+time, as long as the machine and Hypothesis stay the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -30,34 +30,37 @@ BOUNDED = settings(
 )
 
 
-@dataclass(frozen=True)
-class Bug:
-    """`wrong` stands instead of `right` in one script, or in all of them; the machine then names a `promise`."""
+class Bug(NamedTuple):
+    """`wrong` stands instead of `right` in every script that has it; the machine then names the `promise`."""
 
-    script: str
     right: str
     wrong: str
     promise: str
 
 
 BUGS = {
-    "no fence": Bug(
-        "*", "return epoch ~= '' and redis.call('HGET', K_epochs, actor) ~= epoch", "return false", "I3"
-    ),
-    "destructive pop": Bug(
-        "claim", "redis.call('HSET', K_inflight(agent), tag, wrap(lane, counter, raw))", "", "I1"
-    ),
-    "recovery without removal": Bug("*", "redis.call('HDEL', K_inflight(agent), tag)", "", "I1"),
-    "ack leaves the counters": Bug(
-        "settle",
+    "no fence": Bug("return epoch ~= '' and redis.call('HGET', K_epochs, actor) ~= epoch", "return false", "I3"),
+    "a destructive pop": Bug("redis.call('HSET', K_inflight(agent), tag, wrap(lane, counter, raw))", "", "I1"),
+    "recovery without removal": Bug("redis.call('HDEL', K_inflight(agent), tag)", "", "I1"),
+    "an ack that leaves the counters": Bug(
         "ack = function(_, _, _, counter) forget_counters(counter) end",
         "ack = function(_, _, _, counter) redis.call('SREM', K_live, counter) end",
         "I5",
     ),
-    "no de-duplication": Bug("*", "if redis.call('ZSCORE', K_seen, id) then return 2 end", "", "I9|I1"),
-    "dead letters dropped": Bug(
-        "settle", "put_aside(K_dlq, agent, lane, counter, raw, reason, now)", "forget_counters(counter)", "I1"
+    "no de-duplication": Bug("if redis.call('ZSCORE', K_seen, id) then return 2 end", "", "I9"),
+    "dead letters dropped": Bug("put_aside(K_dlq, agent, lane, counter, raw, reason, now)", "do end", "I1"),
+    # The six above are those every change of the machine was measured by; the rest cost little and find more.
+    "quarantine too late": Bug("count >= limits.recoveries", "count > limits.recoveries", "I1|I5"),
+    "what was only claimed counts as a death": Bug("if prompted then", "if true then", "I1|I5"),
+    "recovery by the text of the tag": Bug("tonumber(a) > tonumber(b)", "a > b", "I6"),
+    "a return to the end of the lane": Bug(
+        "redis.call('LPUSH', lane_key(agent, lane), raw)", "redis.call('RPUSH', lane_key(agent, lane), raw)", "I6"
     ),
+    "a held agent claims": Bug("redis.call('SISMEMBER', K_held, agent) == 1", "false", "I11|I12|held"),
+    "an overtaken lane": Bug("if not emptied then break end", "", "I6"),
+    "a quiet return that hides others": Bug("waiting(agent) == returned and", "", "I17"),
+    "a limit passed by one": Bug(">= caps.inbox", "> caps.inbox", "I17"),
+    "a living runtime robbed": Bug("tonumber(lease) > now", "false", "I3"),
 }
 
 
@@ -69,9 +72,8 @@ def planted(bug: Bug) -> Iterator[None]:
 
     def source(name: str) -> str:
         text = sound(name)
-        if bug.script not in ("*", name) or bug.right not in text:
-            return text
-        hit.add(name)
+        if bug.right in text:
+            hit.add(name)
         return text.replace(bug.right, bug.wrong)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -81,7 +83,7 @@ def planted(bug: Bug) -> Iterator[None]:
             yield
         finally:
             forget_digests()
-    assert hit, "the text that the bug replaces is not in the script any more: plant it anew"
+    assert hit, "the text that the bug replaces is in no script any more: plant it anew"
 
 
 def forget_digests() -> None:
@@ -95,5 +97,8 @@ def forget_digests() -> None:
 def test_the_machine_finds(server: RunningServer, name: str) -> None:
     bug = BUGS[name]
 
-    with planted(bug), pytest.raises(AssertionError, match=bug.promise):
+    with planted(bug), pytest.raises(AssertionError) as found:
         run_state_machine_as_test(machine_on(server), settings=BOUNDED)
+
+    said = str(found.value).partition("\n")[0]
+    assert any(promise in said for promise in bug.promise.split("|")), said

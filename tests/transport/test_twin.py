@@ -12,9 +12,10 @@ import pytest
 import trio
 from servers import RunningServer
 from trio.testing import MockClock
-from twin import EPOCH, TwinServer
+from twin import Twin, TwinServer
 
 from tinytown.errors import RedisUnreachable
+from tinytown.transport.blocking import run_sync
 from tinytown.transport.connection import ListeningConnection, NoScript, Reply, ReplyError
 from tinytown.transport.multiplexed import MultiplexedConnection
 
@@ -22,7 +23,7 @@ from tinytown.transport.multiplexed import MultiplexedConnection
 @pytest.fixture(params=["real", "twin"])
 async def either(request: pytest.FixtureRequest, server: RunningServer) -> AsyncIterator[ListeningConnection]:
     if request.param == "twin":
-        yield TwinServer().connect()
+        yield Twin()
     else:
         async with MultiplexedConnection.open(server.address) as connection:
             yield connection
@@ -296,23 +297,30 @@ async def test_scanning_finds_every_key(ask: Talk) -> None:
 
 
 async def test_the_clock_of_the_twin_is_that_of_trio(autojump_clock: MockClock) -> None:
-    connection = TwinServer().connect()
-    began = trio.current_time()
-    await connection.execute("SET", "key", "value", "EX", 3600)
-    assert await connection.execute("TIME") == [str(int(EPOCH + began)).encode(), b"0"]
+    twin = Twin()
 
+    async def wall() -> float:
+        seconds, micros = await twin.execute("EVAL", "return redis.call('TIME')", 0)  # type: ignore[misc]
+        return int(seconds) + int(micros) / 1e6
+
+    began = await wall()
+    await twin.execute("SET", "key", "value", "EX", 3600)
     await trio.sleep(3599)
-    assert await connection.execute("GET", "key") == b"value"
+    assert await twin.execute("GET", "key") == b"value"
     await trio.sleep(2)
-    assert await connection.execute("GET", "key") is None
-    seconds = await connection.execute("EVAL", "return redis.call('TIME')[1]", 0)
-    assert seconds == str(int(EPOCH + began) + 3601).encode()
-    entry = await connection.execute("XADD", "stream", "*", "f", "v")
-    assert entry == f"{int((EPOCH + began + 3601) * 1000)}-0".encode()
+    assert await twin.execute("GET", "key") is None
+    assert await wall() - began == pytest.approx(3601, abs=1e-3)
+    entry = await twin.execute("XADD", "stream", "*", "f", "v")
+    assert isinstance(entry, bytes)
+    assert float(entry.partition(b"-")[0]) == pytest.approx((began + 3601) * 1000, abs=2)
+
+
+def test_the_twin_works_without_an_event_loop() -> None:
+    assert run_sync(Twin().pipeline([("SET", "key", 1), ("INCR", "key")])) == [b"OK", 2]
 
 
 async def test_reading_a_stream_of_the_twin_waits_in_virtual_time(autojump_clock: MockClock) -> None:
-    connection = TwinServer().connect()
+    connection = Twin()
     began = trio.current_time()
 
     assert await connection.execute("XREAD", "BLOCK", 60_000, "STREAMS", "stream", "$") is None

@@ -21,7 +21,6 @@ from tinytown.transport.blocking import BlockingConnection, run_sync
 from tinytown.transport.connection import Reply
 from tinytown.transport.multiplexed import MultiplexedConnection
 
-
 MAKE_CERTIFICATE = (
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
     " -addext subjectAltName=DNS:localhost -addext keyUsage=critical,digitalSignature,keyCertSign"

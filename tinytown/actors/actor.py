@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tinytown.errors import LeaseLost, Unavailable
+from tinytown.errors import LeaseLost, RedisUnreachable, Unavailable
 from tinytown.messages import Priority
 from tinytown.transport.delivery import Control, ControlKind, Delivery, Outcome, Return
 
@@ -84,6 +84,8 @@ class Turn:
     waiting: int
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     cut_by: str = ""
+    heard: bool = False
+    """The bell rang during the turn; what it rang for may still wait."""
 
     def cut(self, why: str) -> None:
         """End the turn's work now; what it claimed goes back uncounted."""
@@ -116,6 +118,9 @@ class Actor:
     def over(self) -> bool:
         """It takes no further turn."""
         return self.ended or self.leaving
+
+    def hasten(self, step: float) -> None:
+        """From now on a turn that is cut gets at most `step` seconds for each step of its end; 0: end it now."""
 
     def leave(self) -> None:
         """End after the running turn, without an end of what the actor stands for; another runtime goes on."""
@@ -160,12 +165,12 @@ class Actor:
                 continue
             if claim.held:
                 await self.held()
-            if claim.deliveries:
-                await self._take_turn(Turn(claim.deliveries, claim.waiting))
-            elif not self.ended:
+            worked = bool(claim.deliveries) and await self._take_turn(Turn(claim.deliveries, claim.waiting))
+            if not worked and not self.over():
                 await self.bell.wait()
 
-    async def _take_turn(self, turn: Turn) -> None:
+    async def _take_turn(self, turn: Turn) -> bool:
+        """False when all that was claimed went back to wait for something that asks for work."""
         outcomes: Mapping[int, Outcome] = {}
         failure: Exception | None = None
         self.turn = turn
@@ -181,11 +186,17 @@ class Actor:
                 nursery.cancel_scope.cancel()
         finally:
             # Also on the way of a cancellation: give back exactly what was taken.
-            with trio.move_on_after(SETTLE_GRACE, shield=True):
+            with trio.move_on_after(SETTLE_GRACE, shield=True) as grace:
                 await self._finish(turn, outcomes, failure)
             self.turn = None
+            if turn.heard:
+                self.bell.ring()
         if failure is not None:
             raise failure
+        if grace.cancelled_caught:
+            raise RedisUnreachable(f"What became of a turn could not be told within {SETTLE_GRACE:g} s")
+        quiet = Return(quiet=True)
+        return not outcomes or any(outcome != quiet for outcome in outcomes.values())
 
     async def _finish(self, turn: Turn, outcomes: Mapping[int, Outcome], failure: Exception | None) -> None:
         if isinstance(failure, LeaseLost):
@@ -218,14 +229,17 @@ class Actor:
         while True:
             await self.bell.wait()
             self.bell.take()
-            try:
-                controls, urgent = await self.mailbox.glance(self.fence)
-            except LeaseLost:
-                turn.cut("its placement was lost")
-                return
-            except Unavailable:
-                continue
-            for control in controls:
-                await self.obey(control, turn)
+            turn.heard = True
+            # A glance takes the control messages: the end of the turn must not lose them on their way here.
+            with trio.CancelScope(shield=True):
+                try:
+                    controls, urgent = await self.mailbox.glance(self.fence)
+                except LeaseLost:
+                    turn.cut("its placement was lost")
+                    return
+                except Unavailable:
+                    continue
+                for control in controls:
+                    await self.obey(control, turn)
             if urgent and not turn.is_urgent:
                 turn.cut("an urgent message")

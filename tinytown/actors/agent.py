@@ -25,9 +25,17 @@ from tinytown.actors.backoff import pause
 from tinytown.actors.child import Ladder
 from tinytown.actors.prompts import build_prompt
 from tinytown.actors.rounds import Round, gather
-from tinytown.errors import AgentNotFound, IllegalTransition, TownError, Unavailable
+from tinytown.errors import (
+    AgentNotFound,
+    Forbidden,
+    IllegalTransition,
+    Invalid,
+    RedisUnreachable,
+    TownError,
+    Unavailable,
+)
 from tinytown.lifecycle import AgentEvent, AgentState
-from tinytown.messages import Message, Ping, Pong, Shutdown, StatusRequest, StatusResponse
+from tinytown.messages import Message, Ping, Pong, Priority, Shutdown, StatusRequest, StatusResponse
 from tinytown.transport.delivery import Ack, Control, ControlKind, DeadLetter, Outcome, Retry, Return
 
 if TYPE_CHECKING:
@@ -48,8 +56,14 @@ if TYPE_CHECKING:
             """The result, however the CLI ended; cancelling ends it."""
 
 
+_ALL = 1_000_000
+"""More messages than any mailbox may hold."""
+
 STOP_STEP = 2.0
 """Seconds each step of a child's end may take when a person said `kill --now`."""
+
+TELL_GRACE = 10.0
+"""Seconds for the records to learn how a run has ended, whatever cuts the turn: repeating it would cost more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,7 @@ class AgentActor(Actor):
         self._random = random
         self._most = pace.count
         self._resume_at = -math.inf
+        self._urgent_back = 0
         self._incarnation = 0
         self._running: Round | None = None
         self._ladder = rules.ladder()
@@ -113,8 +128,18 @@ class AgentActor(Actor):
             left = times.seconds_of(agent.backoff_until) - time.time()
             self._resume_at = trio.current_time() + min(left, self._rules.backoff_cap)
 
+    def hasten(self, step: float) -> None:
+        """Shorten the ladder of the running CLI."""
+        self._ladder.interrupt_s = min(self._ladder.interrupt_s, step)
+        self._ladder.terminate_s = min(self._ladder.terminate_s, step)
+        if step <= 0:
+            self._ladder.hurry()
+
     async def rest(self) -> None:
-        """Wait out the backoff; control and urgent messages end it early."""
+        """Wait out the backoff; control messages, and urgent ones that have not failed yet, end it early."""
+        if self._stopping:
+            # The stop came when the turn had just ended.
+            await self._look()
         while not self.over() and trio.current_time() < self._resume_at:
             with trio.move_on_at(self._resume_at):
                 await self.bell.wait()
@@ -122,7 +147,7 @@ class AgentActor(Actor):
             controls, urgent = await self.mailbox.glance(self.fence)
             for control in controls:
                 await self.obey(control, None)
-            if urgent:
+            if urgent > self._urgent_back or any(each.incarnation == self._incarnation for each in controls):
                 break
         self._resume_at = -math.inf
 
@@ -136,7 +161,7 @@ class AgentActor(Actor):
             return
         if control.kind is ControlKind.STOP:
             self._stopping = True
-            self._ladder.interrupt_s = self._ladder.terminate_s = STOP_STEP
+            self.hasten(STOP_STEP)
         await super().obey(control, turn)
         if turn is None:
             await self._look()
@@ -155,18 +180,23 @@ class AgentActor(Actor):
         """One round."""
         store = self._progress.store
         agent = await store.agent(self.fence.id)
-        work = await gather(store, agent, turn.deliveries, await store.names(), size=self._rules.prompt_size)
+        senders = {message.sender for message in (each.message for each in turn.deliveries) if message is not None}
+        names = {sender.id: sender.name for sender in await store.agents_of(sorted(senders))}
+        work = await gather(store, agent, turn.deliveries, names, size=self._rules.prompt_size)
         await self._answer(work, agent)
         if not work.entries:
             return work.decided
-        if not work.asks_for_work and not await self._more_asks_for_work(turn):
+        if not work.asks_for_work and not await self._more_asks_for_work(turn, work):
             return work.decide_all(Return(quiet=True))
+        # Noted first: when the turn is cut from here on, nobody knows whether the round has begun.
+        self._running = work
         try:
             agent = await self._progress.begin(work)
         except IllegalTransition:
-            # Paused or stopped between the claim and here.
+            # Paused, stopped or started again between the claim and here.
+            self._running = None
+            await self._look()
             return work.decide_all(Return())
-        self._running = work
         outcomes = await self._work(agent, work, turn)
         self._running = None
         return outcomes
@@ -211,30 +241,41 @@ class AgentActor(Actor):
             # Who asked is gone, or its mailbox is full: nobody waits for the answer any more.
             return
 
-    async def _more_asks_for_work(self, turn: Turn) -> bool:
-        """Whether something behind a claim that only informs asks for work: then the claim is its first part."""
-        if not turn.waiting:
+    async def _more_asks_for_work(self, turn: Turn, work: Round) -> bool:
+        """Whether something behind what only informs asks for work: then this is its first part."""
+        if not turn.waiting and not any(isinstance(outcome, Return) for outcome in work.decided.values()):
             return False
-        return any(message.is_actionable() for message in await self.mailbox.peek(self.fence.id))
+        waiting = await self.mailbox.peek(self.fence.id, most=_ALL)
+        return any(message.is_actionable() for message in waiting)
 
     async def _work(self, agent: Agent, work: Round, turn: Turn) -> Mapping[int, Outcome]:
         claimed = [delivery for delivery, _ in work.entries]
+        self._ladder = self._rules.ladder()
         await self.mailbox.renew(self.fence, claimed, lease=self.pace.lease, prompted=True)
         prompt = build_prompt(agent, self._town, [entry for _, entry in work.entries], mark=secrets.token_hex(4))
-        self._ladder = self._rules.ladder()
         result: TurnResult | None = None
-        reason = f"it ran longer than {times.span(self._rules.timeout)}"
+        reason, fatal = f"it ran longer than {times.span(self._rules.timeout)}", False
         with trio.move_on_after(self._rules.timeout):
             try:
                 result = await self._run_round(agent, work.number, prompt, self._ladder)
             except Unavailable:
                 raise
             except TownError as error:
-                reason = f"{error.message}. {error.hint}".strip().rstrip(".")
-        if result is None or not result.ok:
-            fatal = result is not None and result.unhealable
-            return await self._failed(agent, work, turn, (result and result.reason) or reason, fatal=fatal)
-        agent = await self._progress.succeed(work, result.answer)
+                # What is wrong in a configuration or forbidden stays so until a person changes it.
+                reason, fatal = (
+                    f"{error.message}. {error.hint}".strip().rstrip("."),
+                    isinstance(error, Invalid | Forbidden),
+                )
+        with trio.move_on_after(TELL_GRACE, shield=True):
+            if result is not None and result.ok:
+                return await self._succeeded(work, result.answer)
+            if result is not None:
+                reason, fatal = result.reason or reason, result.unhealable
+            return await self._failed(agent, work, turn, reason, fatal=fatal)
+        raise RedisUnreachable(f"The end of a round could not be told within {TELL_GRACE:g} s")
+
+    async def _succeeded(self, work: Round, answer: str) -> Mapping[int, Outcome]:
+        agent = await self._progress.succeed(work, answer)
         self.pace = replace(self.pace, count=min(self._most, self.pace.count * 2))
         self.ended = agent.state.is_terminal
         return work.decide_all(Ack())
@@ -256,11 +297,15 @@ class AgentActor(Actor):
             self.pace = replace(self.pace, count=1)
         self._resume_at = trio.current_time() + wait
         outcomes = dict(work.decided)
+        still_open = {seen.record.id for seen in await self._progress.open_tasks(work.task_ids)}
+        alone = len(work.entries) == 1
         for delivery, entry in work.entries:
-            ended = entry.task is not None and (await self._progress.store.task(entry.task.id)).state.is_terminal
-            outcomes[delivery.tag] = (
-                Ack() if ended else self._again(delivery, agent, turn, reason, alone=len(work.entries) == 1)
-            )
+            ended = entry.task is not None and entry.task.id not in still_open
+            outcomes[delivery.tag] = Ack() if ended else self._again(delivery, agent, turn, reason, alone=alone)
+        self._urgent_back = sum(
+            delivery.lane is Priority.URGENT and isinstance(outcomes[delivery.tag], Retry)
+            for delivery, _ in work.entries
+        )
         return outcomes
 
     def _again(self, delivery: Delivery, agent: Agent, turn: Turn, reason: str, *, alone: bool) -> Outcome:

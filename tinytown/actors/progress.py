@@ -7,11 +7,12 @@ Every step reads what is there and decides by the tables of `lifecycle.py`, so t
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tinytown import times
-from tinytown.errors import Full, TaskNotFound
+from tinytown.errors import AgentNotFound, Full, TaskNotFound, TooLarge
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import Informational, Message, TaskDone
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from tinytown.transport.store import Change, Seen, Store
 
     _Tasks = list[Seen[Task]]
+
+
+_NOT_TAKEN = (Full, TooLarge, AgentNotFound)
+"""Why a message is refused that goes out with a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Progress:
             agent = agent.after(AgentEvent.ADOPT)
             if agent.state is AgentState.STARTING:
                 agent = agent.after(AgentEvent.READY)
-            return replace(agent, current_task=None, last_heartbeat=times.now())
+            return replace(agent, in_round=False, current_task=None, last_heartbeat=times.now())
 
         return await self._step(None, decide, _return_tasks)
 
@@ -60,6 +65,7 @@ class Progress:
             now = times.now()
             return replace(
                 agent.after(AgentEvent.BEGIN),
+                in_round=True,
                 current_task=tasks[0].record.id if tasks else None,
                 last_active_at=now,
                 last_heartbeat=now,
@@ -84,7 +90,8 @@ class Progress:
         def decide(agent: Agent, tasks: _Tasks) -> Agent:
             now = times.now()
             agent = replace(
-                agent.after(AgentEvent.FINISH),
+                _finished(agent),
+                in_round=False,
                 current_task=None,
                 rounds_completed=agent.rounds_completed + 1,
                 tasks_completed=agent.tasks_completed + len(tasks),
@@ -92,8 +99,8 @@ class Progress:
                 last_active_at=now,
                 last_heartbeat=now,
             )
-            if agent.state is AgentState.IDLE and agent.rounds_completed >= agent.max_rounds:
-                agent = agent.after(AgentEvent.DRAIN)
+            if not agent.state.is_terminal and agent.rounds_completed >= agent.max_rounds:
+                agent = agent.after(AgentEvent.STOP)
             return agent
 
         def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
@@ -104,7 +111,6 @@ class Progress:
                 if task.assigned_by is not None and task.assigned_by != after.id:
                     change.send(Message(after.id, task.assigned_by, TaskDone(task.id, answer)))
             change.tell(Event("round.finished", agent=after.id, detail=f"Round {work.number}: ✅ completed"))
-            _tell_end(change, after)
 
         return await self._step(work.task_ids, decide, fill)
 
@@ -118,29 +124,39 @@ class Progress:
         def decide(agent: Agent, _: _Tasks) -> Agent:
             failures = agent.failed_rounds + 1
             agent = replace(
-                agent, current_task=None, failed_rounds=failures, reason=reason, last_heartbeat=times.now()
+                agent,
+                in_round=False,
+                current_task=None,
+                failed_rounds=failures,
+                reason=reason,
+                last_heartbeat=times.now(),
             )
+            if agent.state.is_terminal:
+                return agent
             if fatal or failures >= most:
                 return agent.after(AgentEvent.FAIL)
-            return replace(agent.after(AgentEvent.FINISH), backoff_until=times.timestamp(time.time() + wait))
+            return replace(_finished(agent), backoff_until=times.timestamp(time.time() + wait))
 
         def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
             _return_tasks(change, after, tasks)
             change.tell(Event("round.failed", agent=after.id, detail=f"Round {work.number}: ⚠️ {reason}"))
-            _tell_end(change, after)
 
         return await self._step(work.task_ids, decide, fill)
 
     async def abandon(self, work: Round, why: str) -> Agent:
-        """The round was cut: nothing counts, its tasks wait for the next one."""
+        """The round was cut: nothing counts, its tasks wait for the next one.
+
+        Nothing is written if it was cut before its beginning or behind its end.
+        """
 
         def decide(agent: Agent, _: _Tasks) -> Agent:
-            return replace(agent.after(AgentEvent.FINISH), current_task=None, last_heartbeat=times.now())
+            if not agent.in_round:
+                return agent
+            return replace(_finished(agent), in_round=False, current_task=None, last_heartbeat=times.now())
 
         def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
             _return_tasks(change, after, tasks)
             change.tell(Event("round.cut", agent=after.id, detail=f"Round {work.number}: cut by {why}"))
-            _tell_end(change, after)
 
         return await self._step(work.task_ids, decide, fill)
 
@@ -148,15 +164,11 @@ class Progress:
         """The agent ends outside a round, by a stop, a drain or a failure. One that has ended already stays so."""
 
         def decide(agent: Agent, _: _Tasks) -> Agent:
-            return (
-                agent if agent.state.is_terminal else replace(agent.after(event), reason=reason, current_task=None)
-            )
+            if agent.state.is_terminal:
+                return agent
+            return replace(agent.after(event), in_round=False, current_task=None, reason=reason)
 
-        def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
-            _return_tasks(change, after, tasks)
-            _tell_end(change, after)
-
-        return await self._step(None, decide, fill)
+        return await self._step(None, decide, _return_tasks)
 
     async def _step(
         self,
@@ -169,33 +181,40 @@ class Progress:
         `task_ids` are the tasks concerned, None for all that the agent is at; those that have ended or went to
         somebody else are left out.
         """
-        tell = True
+        apart: list[Message] | None = None
         while True:
             seen = await self.store.see_agent(self.fence.id)
-            tasks = await self._open_tasks(await self._running() if task_ids is None else task_ids)
+            tasks = await self.open_tasks(await self._running() if task_ids is None else task_ids)
             after = decide(seen.record, tasks)
-            if after == seen.record:
+            if after == seen.record and not any(task.record.state is TaskState.RUNNING for task in tasks):
                 return after
             change = self.store.change(self.fence).replace_agent(seen, after)
             fill(change, after, tasks)
-            if not tell:
-                change.messages.clear()
+            if after.state is not seen.record.state:
+                _tell_end(change, after)
+            if apart is not None:
+                apart, change.messages = change.messages, []
             try:
                 await self.store.commit(change)
             except Raced:
                 continue
-            except Full:
-                # A full mailbox elsewhere must not keep this from being recorded; the journal has it as well.
-                if not tell:
+            except _NOT_TAKEN:
+                if apart is not None:
                     raise
-                tell = False
+                # A mailbox elsewhere that takes nothing must not keep this from being recorded.
+                apart = []
                 continue
+            for message in apart or ():
+                # The journal has it as well.
+                with suppress(*_NOT_TAKEN):
+                    await self.store.commit(self.store.change(self.fence).send(message))
             return after
 
     async def _running(self) -> list[TaskId]:
         return [task.id for task in await self.store.tasks(TaskState.RUNNING) if task.assigned_to == self.fence.id]
 
-    async def _open_tasks(self, ids: Sequence[TaskId]) -> _Tasks:
+    async def open_tasks(self, ids: Sequence[TaskId]) -> _Tasks:
+        """Those of these tasks that the agent still has to end, as they are now."""
         found = []
         for task_id in ids:
             try:
@@ -205,6 +224,11 @@ class Progress:
             if seen.record.assigned_to == self.fence.id and not seen.record.state.is_terminal:
                 found.append(seen)
         return found
+
+
+def _finished(agent: Agent) -> Agent:
+    """The agent after its turn. One that somebody ended during the turn stays so."""
+    return agent if agent.state.is_terminal else agent.after(AgentEvent.FINISH)
 
 
 def _return_tasks(change: Change, _: Agent, tasks: _Tasks) -> None:

@@ -46,6 +46,7 @@ ACTIONS: dict[str, str] = {
     "--version": "itself:version",
     "--help": "itself:show_help",
     "--install-completion": "itself:install_completion",
+    "__complete": "itself:complete",
 }
 """Each command with the module in `commands/` and the function there that does it."""
 

@@ -7,16 +7,17 @@ operation. Each function imports only the operation it needs, since reading a co
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from tinytown.cli.invocation import Invocation
 from tinytown.errors import Invalid
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
-    from tinytown.runtime.operations.agents import Restart, Spawn
     from tinytown.runtime.operations.events import Events
     from tinytown.runtime.operations.waiting import Wait
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,10 @@ class Demo:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreground:
-    """Start an agent and follow what it prints until it ends."""
+class Foreground(Generic[T]):
+    """Start an agent as the request says, and follow what it prints until it ends."""
 
-    request: Spawn | Restart
+    request: T
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Accept:
 class Completion:
     """For which shell; None looks at the environment."""
 
-    shell: str | None = None
+    shell: Literal["bash", "zsh", "fish"] | None = None
 
 
 def status(common: Common, *, deep: bool, tasks: bool) -> Invocation:

@@ -41,7 +41,7 @@ _started: set[int] = set()
 async def ensure_runtime(town: Town, *, command: Sequence[str] | None = None) -> bool:
     """Return when a runtime of this host serves the town; True when one was started for it.
 
-    `command` starts it, by default `tt start`; the number of the descriptor that it shall write a byte to is added.
+    `command` starts it, by default `tt start`; to it is added the number of the descriptor that gets the word.
     Raises `RuntimeFailed`, with the end of its log, when it does not come up.
     """
     if await _one_lives(town):

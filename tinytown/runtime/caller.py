@@ -81,7 +81,7 @@ def digest(token: str) -> str:
 
 
 def verified(shown: Credential, expected: bytes | None, name: str) -> Caller:
-    """The agent of a credential, if `expected`, the digest that Redis has for it, is the same; else `Forbidden`."""
+    """The agent of a credential; `Forbidden` unless `expected`, the digest that Redis has for it, is the same."""
     from hmac import compare_digest
 
     if expected is None or not compare_digest(shown.digest.encode(), expected):

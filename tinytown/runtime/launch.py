@@ -7,6 +7,7 @@ by the CLI, speaks as this agent and as nobody else.
 from __future__ import annotations
 
 import secrets
+import shutil
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from tinytown import times
 from tinytown.actors.drivers.choice import resolve_cli
 from tinytown.actors.drivers.text import TextDriver, TurnInput, TurnResult
 from tinytown.actors.environment import child_environment
+from tinytown.errors import Forbidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,7 +80,8 @@ class Launcher:
             self._log(agent, f"Round {number} was ended: {type(error).__name__}")
             raise
         finally:
-            directory.rmdir()
+            # A CLI may have left something beside its prompt.
+            shutil.rmtree(directory, ignore_errors=True)
         outcome = "completed" if result.ok else f"failed: {result.reason}"
         self._log(agent, f"Round {number} {outcome}")
         return result
@@ -100,6 +103,10 @@ class Launcher:
         return self._files.root / Path(configured).expanduser() if configured else self._files.root
 
     def _log(self, agent: Agent, text: str) -> None:
-        with self._files.open_log(self._files.agent_log(agent.name)) as log:
-            log.write(f"{times.now()} {text}\n".encode())
         self._report(f"{agent.name}: {text}")
+        try:
+            with self._files.open_log(self._files.agent_log(agent.name)) as log:
+                log.write(f"{times.now()} {text}\n".encode())
+        except (OSError, Forbidden) as error:
+            # A line for people; a round that has been worked is worth more.
+            self._report(f"{agent.name}: its log cannot be written: {error}")

@@ -50,8 +50,9 @@ class Lifeline:
         self._bell = Bell()
 
     def look_at_everybody(self) -> None:
-        """At the next walk, look for agents without a runtime among all there are: a runtime has died."""
+        """Walk now, and look for agents without a runtime among all there are: a runtime has died."""
         self._everybody = True
+        self._bell.ring()
 
     def wake(self) -> None:
         """Look for agents without a runtime now."""
@@ -73,7 +74,11 @@ class Lifeline:
     async def walk(self) -> None:
         """Look once."""
         await self._adopt()
-        here = list(self._supervisor)
+        # Whose turn runs renews its leases itself. Should they have passed nevertheless, because this process or
+        # the whole machine was asleep, nothing is lost: they must not be taken from under the turn.
+        for agent_id in self._supervisor.in_turn():
+            self._supervisor.ring(agent_id)
+        here = self._supervisor.at_rest()
         part = [here[(self._next + step) % len(here)] for step in range(min(LOOKED_AT, len(here)))] if here else []
         self._next = (self._next + len(part)) % max(1, len(here))
         _, _, lengths = await self._mailbox.sweep(part)

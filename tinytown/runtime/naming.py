@@ -6,10 +6,13 @@ run programs.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinytown.errors import InvalidName
 from tinytown.ids import town_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FALLBACK = "town"
 _HEAD = "ref: refs/heads/"

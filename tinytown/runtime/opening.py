@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, cast
 
 from tinytown.errors import Forbidden, NotInitialized, RedisUnreachable, TownDataLost, TownNameTaken
-from tinytown.ids import AgentId
 from tinytown.runtime.caller import PERSON, Caller, credential, verified
 from tinytown.runtime.ground import Ground, survey
 from tinytown.runtime.town import Town
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
+    from tinytown.ids import AgentId
     from tinytown.transport.connection import Connection, Value
     from tinytown.transport.multiplexed import MultiplexedConnection
 

@@ -8,8 +8,8 @@
             └ supervisor nursery        one child an agent (transient)
 
 A permanent child that fails ends the runtime loudly; agents fail by themselves. The first SIGINT, SIGTERM or
-SIGHUP lets running turns end within the grace; a second one cuts them now. What is not done by then goes back to
-the mailboxes, and the next runtime goes on with it.
+SIGHUP lets running turns end within the grace; a second one cuts them now, a third kills what still runs. What is
+not done by then goes back to the mailboxes, and the next runtime goes on with it.
 """
 
 from __future__ import annotations
@@ -122,6 +122,9 @@ async def _end_when_idle(runtime: Runtime, scope: trio.CancelScope) -> None:
 async def _cut_at_second_signal(runtime: Runtime, signals: AsyncIterator[int]) -> None:
     async for _ in signals:
         runtime.supervisor.drop_all()
+        break
+    async for _ in signals:
+        runtime.supervisor.drop_all(step=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +264,12 @@ class _Parts:
                     lifeline.wake()
 
         def reconnected() -> None:
-            lifeline.wake()
+            # Letting go of an actor may have been among what was lost.
+            lifeline.look_at_everybody()
             for agent_id in supervisor:
                 supervisor.ring(agent_id)
 
+        supervisor.on_end = lifeline.wake
         await self._connection.subscribe(self._ground.keys("bell"), hear)
         self._connection.on_reconnect(reconnected)
         self._connection.on_loss(heartbeat.wake)
@@ -278,9 +283,10 @@ class _Parts:
         if server is None:
             return
         try:
-            await trio.to_thread.run_sync(server.ensure)
-        except TownError as error:
-            self._announce(f"The Redis server does not come back: {error.message}")
+            # The heartbeat must not miss its own deadline over a start that takes long.
+            await trio.to_thread.run_sync(server.ensure, abandon_on_cancel=True)
+        except (TownError, OSError) as error:
+            self._announce(f"The Redis server does not come back: {error}")
 
     def _actor(self, fence: Fence, bell: Bell) -> Actor:
         settings = self._ground.settings

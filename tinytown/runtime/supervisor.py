@@ -8,6 +8,7 @@ crashes is restarted by `restart.py`, and when that gives up the agent goes to E
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -33,7 +34,14 @@ PLACED_AT_ONCE = 256
 """Actors in one placing script: a script stops the whole server while it runs."""
 
 _STORE_PAUSE = 5.0
-"""The longest pause, in seconds, between two tries to place an actor while the store does not answer."""
+"""The longest pause, in seconds, between two tries while the store does not answer, or answers with errors. An actor
+that lived for longer had a store that was well."""
+
+_LET_GO_WITHIN = 1.0
+"""Seconds for letting go of an actor. What is not done by then is done before the next placing."""
+
+_CUT_STEP = 2.0
+"""Seconds for each step of the end of a turn that is cut because the runtime ends."""
 
 
 class MakeActor(Protocol):
@@ -44,7 +52,7 @@ class MakeActor(Protocol):
 
 
 class Child:
-    """One supervised agent."""
+    """One supervised agent. `actor` is None between two lives."""
 
     __slots__ = ("actor", "bell", "scope")
 
@@ -53,9 +61,14 @@ class Child:
         self.scope = trio.CancelScope()
         self.actor: Actor | None = None
 
+    @property
+    def in_turn(self) -> bool:
+        """A turn of its actor runs."""
+        return self.actor is not None and self.actor.turn is not None
+
     def leave(self, deadline: float) -> None:
         """End after the running turn, by the deadline at the latest; at once when there is none."""
-        if self.actor is not None and self.actor.turn is not None:
+        if self.actor is not None and self.in_turn:
             self.actor.leave()
             self.scope.deadline = min(self.scope.deadline, deadline)
         else:
@@ -86,8 +99,12 @@ class Supervisor:
         self._random = random
         self._report = report
         self._children: dict[AgentId, Child] = {}
+        self._held_on: dict[AgentId, Fence] = {}
         self._closed = False
+        self._suspended = False
         self._emptied = trio.Event()
+        self.on_end: Callable[[], object] = _nothing
+        """Called when a child has gone. Its agent may wait for a new life already."""
 
     def __contains__(self, agent_id: object) -> bool:
         return agent_id in self._children
@@ -106,6 +123,14 @@ class Supervisor:
         child.bell.ring()
         return True
 
+    def at_rest(self) -> list[AgentId]:
+        """The children that are in no turn."""
+        return [agent_id for agent_id, child in self._children.items() if not child.in_turn]
+
+    def in_turn(self) -> list[AgentId]:
+        """The children that are in a turn."""
+        return [agent_id for agent_id, child in self._children.items() if child.in_turn]
+
     async def adopt(self, agent_ids: Iterable[AgentId]) -> int:
         """Place these agents here and start their actors, except those that another living runtime holds.
 
@@ -116,17 +141,19 @@ class Supervisor:
         ]
         started = 0
         for start in range(0, len(wanted), PLACED_AT_ONCE):
-            if self._closed:
+            if self._closed or self._suspended:
                 break
             started += await self._adopt_group(wanted[start : start + PLACED_AT_ONCE])
         return started
 
     async def _adopt_group(self, group: Sequence[AgentId]) -> int:
         started = 0
+        for agent_id in group:
+            await self._really_let_go(agent_id)
         for agent_id, placed in zip(group, await self._placement.place(self._runtime, group), strict=True):
             if placed.fence is None or agent_id in self._children:
                 continue
-            if self._closed:
+            if self._closed or self._suspended:
                 await self._placement.unplace(placed.fence, wanted=True)
                 continue
             if placed.recovered or placed.quarantined:
@@ -155,34 +182,49 @@ class Supervisor:
         for child in self._children.values():
             child.leave(deadline)
 
-    def drop_all(self) -> None:
-        """Cut every turn now, because this runtime may not act any more; the agents can be adopted again later."""
+    def drop_all(self, *, step: float = _CUT_STEP) -> None:
+        """Cut every turn now; each step of its end may take `step` seconds, 0 kills what still runs."""
         for child in self._children.values():
+            if child.actor is not None:
+                child.actor.hasten(step)
             child.scope.cancel()
+
+    def suspend(self, *, step: float) -> None:
+        """Cut every turn, and adopt nobody until `resume`: this runtime may not act now."""
+        self._suspended = True
+        self.drop_all(step=step)
+
+    def resume(self) -> None:
+        """Agents can be adopted again."""
+        self._suspended = False
 
     async def _supervise(self, agent_id: AgentId, child: Child, fence: Fence | None) -> None:
         crashes: tuple[float, ...] = ()
+        outages = 0
         try:
             with child.scope:
                 while fence is not None:
+                    began = trio.current_time()
                     decision = await self._live(child, fence)
                     if decision is None:
                         return
+                    now = trio.current_time()
                     if isinstance(decision, Unavailable):
+                        outages = outages + 1 if now - began < _STORE_PAUSE else 0
+                        await trio.sleep(self._store_pause(outages))
                         fence = await self._place_again(agent_id)
                         continue
-                    now = trio.current_time()
                     crashes, what = after_crash(self._policy, crashes, now, self._random.random())
                     if isinstance(what, GiveUp):
-                        await self._give_up(fence, decision, what)
+                        await self._give_up(agent_id, decision, what)
                         return
                     await trio.sleep(what.seconds)
                     fence = await self._place_again(agent_id)
         finally:
-            if self._children.get(agent_id) is child:
-                del self._children[agent_id]
-                if not self._children:
-                    self._emptied.set()
+            del self._children[agent_id]
+            if not self._children:
+                self._emptied.set()
+            self.on_end()
 
     async def _live(self, child: Child, fence: Fence) -> Exception | None:
         """One life of the actor: None when it is over for good, otherwise what it failed of."""
@@ -200,37 +242,60 @@ class Supervisor:
             return error
         finally:
             child.actor = None
-            with trio.move_on_after(1.0, shield=True):
+            with trio.move_on_after(_LET_GO_WITHIN, shield=True):
                 await self._let_go(fence, wanted=wanted)
         return None
 
     async def _let_go(self, fence: Fence, *, wanted: bool) -> None:
-        try:
+        # Should it not get through, the next placing must not take it for the death of a runtime: whose messages
+        # are in a prompt at several of those goes to quarantine.
+        self._held_on[fence.id] = fence
+        with suppress(Unavailable):
             await self._placement.unplace(fence, wanted=wanted)
-        except TownError:
-            # The lease of this runtime runs out, or its successor's epoch is higher: either frees it.
-            return
+            del self._held_on[fence.id]
+
+    async def _really_let_go(self, agent_id: AgentId) -> None:
+        fence = self._held_on.get(agent_id)
+        if fence is not None:
+            await self._placement.unplace(fence, wanted=True)
+            del self._held_on[agent_id]
 
     async def _place_again(self, agent_id: AgentId) -> Fence | None:
         failures = 0
         while True:
             try:
+                await self._really_let_go(agent_id)
                 (placed,) = await self._placement.place(self._runtime, [agent_id])
             except Unavailable:
                 failures += 1
-                await trio.sleep(pause(failures, base=0.1, cap=_STORE_PAUSE, random=self._random.random()))
+                await trio.sleep(self._store_pause(failures))
             else:
                 return placed.fence
 
-    async def _give_up(self, fence: Fence, error: Exception, what: GiveUp) -> None:
+    def _store_pause(self, failures: int) -> float:
+        return pause(failures, base=0.1, cap=_STORE_PAUSE, random=self._random.random()) if failures else 0.0
+
+    async def _give_up(self, agent_id: AgentId, error: Exception, what: GiveUp) -> None:
         """The agent goes to Error; its mailbox is kept."""
-        (placed,) = await self._placement.place(self._runtime, [fence.id])
-        if placed.fence is None:
-            return
         cause = first_cause(error)
         reason = f"its actor crashed {what.crashes} times; last: {type(cause).__name__}: {cause}"
-        await Progress(self._store, placed.fence).end(AgentEvent.FAIL, reason)
-        await self._placement.unplace(placed.fence, wanted=False)
+        self._report(f"{agent_id}: given up: {reason}")
+        while (fence := await self._place_again(agent_id)) is not None:
+            try:
+                await Progress(self._store, fence).end(AgentEvent.FAIL, reason)
+            except Unavailable:
+                await self._let_go(fence, wanted=True)
+                await trio.sleep(self._store_pause(1))
+                continue
+            except TownError as damage:
+                # Not even its record can be read or written: that is for `tt doctor`.
+                self._report(f"{agent_id}: its end could not be recorded: {damage}")
+            await self._let_go(fence, wanted=False)
+            return
+
+
+def _nothing() -> None:
+    return
 
 
 def first_cause(error: BaseException) -> BaseException:

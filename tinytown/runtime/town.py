@@ -90,10 +90,11 @@ class Town:
 
     @classmethod
     def connect(cls, path: str | Path = ".") -> AbstractAsyncContextManager[Town]:
-        """Open the town that `path` is in, for the time of an `async with` block. Its server is started if need be.
+        """Open the town that `path` is in, for the time of an `async with` block.
 
-        Needs trio. Raises `NotInitialized` when there is no town, `InvalidConfig`, `TownDataLost` when Redis does
-        not hold the town's data, and the kinds of `Unavailable` when Redis cannot be reached or started.
+        Needs trio. Its server is started if need be. Raises `NotInitialized` when there is no town,
+        `InvalidConfig`, `TownDataLost` when Redis does not hold the town's data, and the kinds of `Unavailable`
+        when Redis cannot be reached or started.
         """
         import os
 

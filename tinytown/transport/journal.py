@@ -8,7 +8,7 @@ from tinytown import times
 from tinytown.records import Event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from tinytown.transport.connection import Connection, Reply
     from tinytown.transport.keys import Keys
@@ -49,7 +49,7 @@ class Journal:
         last = await self.latest(1)
         return last[0].id if last else "0"
 
-    async def follow(self, position: str) -> AsyncIterator[Event]:
+    async def follow(self, position: str) -> AsyncGenerator[Event, None]:
         """Every event behind a position, for ever, as it happens. Close it with `contextlib.aclosing`.
 
         It holds a connection of its own while it is open.

@@ -176,7 +176,11 @@ class MultiplexedConnection:
                 if not repeat:
                     raise trouble
                 repeat = False
-            link = await self._linked(deadline)
+            try:
+                link = await self._linked(deadline)
+            except RedisUnreachable as error:
+                # What came of the first try says more than that there was no second.
+                raise trouble or error from None
             try:
                 return await attempt(link)
             except RedisUnreachable as error:

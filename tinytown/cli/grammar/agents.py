@@ -72,7 +72,9 @@ def kill(
     agent: AgentName,
     /,
     *,
-    now: Annotated[Flag, Parameter(help="Cut its running turn; the unfinished work stays in its mailbox.")] = False,
+    now: Annotated[
+        Flag, Parameter(help="Cut its running turn; the unfinished work stays in its mailbox.")
+    ] = False,
     options: ShowOptions = SHOW,
 ) -> Invocation:
     """Stop an agent gracefully.

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from tinytown.cli.completion import agent_names
 from tinytown.cli.invocation import Common
 
-Flag = Annotated[bool, Parameter(negative="")]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 """An option without a value, and without a `--no-` twin."""
 
 AgentName = Annotated[str, Parameter(help="Name, id or unique prefix of an agent's id.", completer=agent_names)]

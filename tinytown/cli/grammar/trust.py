@@ -19,7 +19,8 @@ def show(*, options: ShowOptions = SHOW) -> Invocation:
 
 def accept(
     digest: Annotated[
-        str | None, Parameter(help="Beginning of the SHA-256 that 'tt trust' showed: accept this and nothing else.")
+        str | None,
+        Parameter(help="Beginning of the SHA-256 that 'tt trust' showed: accept this and nothing else."),
     ] = None,
     /,
     *,

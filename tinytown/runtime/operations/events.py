@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.errors import Invalid
+from tinytown.runtime.operations.registry import Scope, operation, require
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from tinytown.records import Event
     from tinytown.runtime.town import Town
+
+_MOST = 10_000
+"""Events that are searched or shown at once; the journal keeps about as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +40,46 @@ class EventList:
 
 @operation("event.list", Scope.READ)
 async def events(town: Town, request: Events) -> EventList:
-    """Show what happened last."""
-    raise NotImplementedError
+    """Show what happened last.
+
+    Raises `AgentNotFound`, `TaskNotFound`, `Invalid`.
+    """
+    if not 0 <= request.count <= _MOST:
+        raise Invalid(f"The number of events is {request.count}; expected 0 to {_MOST:,}")
+    wanted = await _matcher(town, request)
+    filtered = (request.agent, request.task, request.type) != (None, None, None)
+    latest = await town.journal.latest(_MOST if filtered else max(1, request.count))
+    found = [event for event in latest if wanted(event)]
+    names = {str(agent_id): name for agent_id, name in (await town.store.names()).items()}
+    position = latest[-1].id if latest else "0"
+    return EventList(tuple(found[-request.count :] if request.count else ()), names, position)
 
 
-def follow(town: Town, request: Events, position: str | None = None) -> AsyncIterator[Event]:
-    """Every matching event behind a position (None: from now on), as it happens; close it with `aclosing`."""
-    raise NotImplementedError
+async def follow(town: Town, request: Events, position: str | None = None) -> AsyncGenerator[Event, None]:
+    """Every matching event behind a position (None: from now on), as it happens; close it with `aclosing`.
+
+    `count` of the request is not looked at. Raises as `events`.
+    """
+    require(town, Scope.READ)
+    wanted = await _matcher(town, request)
+    start = position if position is not None else await town.journal.position()
+    following = cast("AsyncGenerator[Event, None]", town.journal.follow(start))
+    async with aclosing(following) as happening:
+        async for event in happening:
+            if wanted(event):
+                yield event
+
+
+async def _matcher(town: Town, request: Events) -> Callable[[Event], bool]:
+    agent = (await town.store.find_agent(request.agent)).id if request.agent else None
+    task = (await town.store.find_task(request.task)).id if request.task else None
+    kind = request.type
+
+    def wanted(event: Event) -> bool:
+        return (
+            agent in (None, event.agent)
+            and task in (None, event.task)
+            and (kind is None or event.type == kind or event.type.startswith(f"{kind}."))
+        )
+
+    return wanted

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 
-__all__ = ("OPERATIONS", "Operation", "Scope", "operation")
+__all__ = ("OPERATIONS", "Operation", "Scope", "operation", "require")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,16 @@ OPERATIONS: dict[str, Operation[object, object]] = {}
 """Every operation by its name, of the modules that were imported."""
 
 
+def require(town: Town, scope: Scope, *, for_workers: bool = False) -> None:
+    """Raise `Forbidden` unless the caller has this scope, or is a worker where workers may."""
+    caller = town.caller
+    if scope not in caller.scopes and not (for_workers and caller.is_worker):
+        raise Forbidden(
+            f"Agent '{caller.name}' may not do this: it needs {scope}",
+            hint='Ask the conductor: tt send conductor "..."',
+        )
+
+
 def operation(
     name: str, scope: Scope, *, for_workers: bool = False
 ) -> Callable[
@@ -71,12 +81,7 @@ def operation(
     ) -> Callable[[Town, Req], Coroutine[object, object, Res]]:
         @wraps(function)
         async def checked(town: Town, request: Req) -> Res:
-            caller = town.caller
-            if scope not in caller.scopes and not (for_workers and caller.is_worker):
-                raise Forbidden(
-                    f"Agent '{caller.name}' may not do this: it needs {scope}",
-                    hint='Ask the conductor: tt send conductor "..."',
-                )
+            require(town, scope, for_workers=for_workers)
             return await function(town, request)
 
         OPERATIONS[name] = Operation(name, scope, checked, for_workers)  # type: ignore[arg-type]

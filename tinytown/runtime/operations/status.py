@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from tinytown.lifecycle import TaskState
+from tinytown.runtime.operations.pending import look
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.tasks import ListTasks, list_tasks
+from tinytown.transport.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tinytown.lifecycle import TaskState
     from tinytown.records import Agent, Event
     from tinytown.runtime.operations.pending import Counts
     from tinytown.runtime.operations.tasks import TaskView
     from tinytown.runtime.town import Town
     from tinytown.transport.placement import RuntimeCard
+
+_ROUND_ENDS = frozenset({"round.finished", "round.failed", "round.cut"})
+_ROUNDS = 5
+_LOOK_BACK = 2000
+"""Events that are searched for the last rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +72,50 @@ class TownStatus:
 @operation("town.status", Scope.READ)
 async def status(town: Town, request: Status) -> TownStatus:
     """Show the state of the town."""
-    raise NotImplementedError
+    agents = await town.store.agents()
+    waiting = await look(town, [agent.id for agent in agents])
+    rounds = await _last_rounds(town) if request.deep else {}
+    counts = await _tally(town)
+    return TownStatus(
+        name=town.name,
+        root=str(town.root),
+        redis_url=_redis_url(town),
+        durability=town.settings.redis.durability if town.ground.server is not None else "external",
+        runtimes=tuple(await town.placement.runtimes()),
+        agents=tuple(
+            AgentStatus(agent, found.total, found.counts, found.in_hand, tuple(rounds.get(agent.id, ())))
+            for agent, found in zip(agents, waiting, strict=True)
+        ),
+        task_counts=dict(zip(TaskState, counts, strict=False)),
+        backlog=counts[-3],
+        dead_letters=counts[-2],
+        quarantined=counts[-1],
+        tasks=(await list_tasks(town, ListTasks())).tasks if request.tasks else (),
+        notices=town.notices,
+    )
+
+
+async def _tally(town: Town) -> list[int]:
+    """How many tasks are in each state, in the backlog, among the dead letters, in quarantine."""
+    commands = [("SCARD", town.keys("tasks_in", state)) for state in TaskState]
+    commands += [("LLEN", town.keys("backlog")), ("XLEN", town.keys("dlq")), ("XLEN", town.keys("quarantine"))]
+    return cast("list[int]", await town.connection.pipeline(commands, repeat=True))
+
+
+async def _last_rounds(town: Town) -> dict[str, list[Event]]:
+    """The last ends of rounds of each agent, newest first."""
+    found: dict[str, list[Event]] = {}
+    for event in reversed(await town.journal.latest(_LOOK_BACK)):
+        if event.agent is not None and event.type in _ROUND_ENDS:
+            rounds = found.setdefault(event.agent, [])
+            if len(rounds) < _ROUNDS:
+                rounds.append(event)
+    return found
+
+
+def _redis_url(town: Town) -> str:
+    """Where Redis is, for people: for our own server the link in the project, which `redis-cli -s` takes."""
+    redis = town.settings.redis
+    if town.ground.server is None or redis.central:
+        return town.ground.address.url
+    return Address(path=str(town.root / redis.socket_path)).url

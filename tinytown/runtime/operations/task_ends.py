@@ -116,10 +116,13 @@ async def _count(town: Town, change: Change, task: Task) -> None:
 
 def _tell(town: Town, change: Change, task: Task) -> None:
     """Tell whoever assigned it, and of a cancellation also the agent that has it, unless they do it themselves."""
-    body: Body = {
-        TaskState.COMPLETED: TaskDone(task.id, task.result or ""),
-        TaskState.FAILED: TaskFailed(task.id, task.result or ""),
-    }.get(task.state, Informational(f"Task {task.id} was cancelled. {task.result or ''}".strip()))
+    body: Body
+    if task.state is TaskState.COMPLETED:
+        body = TaskDone(task.id, task.result or "")
+    elif task.state is TaskState.FAILED:
+        body = TaskFailed(task.id, task.result or "")
+    else:
+        body = Informational(f"Task {task.id} was cancelled. {task.result or ''}".strip())
     told = {task.assigned_by, task.assigned_to if task.state is TaskState.CANCELLED else None}
     for agent_id in sorted(each for each in told if each is not None and each != town.caller.agent_id):
         change.send(Message(town.caller.agent_id, agent_id, body))

@@ -1,0 +1,139 @@
+"""The grammar of `tt`: every command with its signature, and what to say when a command line does not fit.
+
+Only command lines that the fast path leaves come here, because cyclopts takes longer to import than everything
+else together.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from cyclopts import App, CycloptsError, UnusedCliTokensError
+
+from tinytown.cli.grammar import agents, itself, messages, tasks, town, trust
+from tinytown.cli.grammar.options import Options
+from tinytown.cli.invocation import Invocation
+from tinytown.errors import Invalid
+from tinytown.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+TITLE = "Tinytown - Simple multi-agent orchestration using Redis"
+
+_LITERAL = re.compile(r"-+(?:[^A-Za-z0-9-].*)?", re.DOTALL)
+"""What begins with a dash and can be no option: `-`, and texts like `- first point`."""
+
+_AFTER_ASSIGN, _BEFORE_DEMO = 3.5, 13.5
+"""Places of the groups among the commands in the help."""
+
+_MARK = "\0"
+"""Stands before such a text while cyclopts reads it; no argument of a process can hold it."""
+
+
+def build() -> App:
+    """The application with all its commands."""
+    app = App(name="tt", help="", version=__version__)
+    commands: tuple[tuple[str, Callable[..., Invocation]], ...] = (
+        ("init", town.init),
+        ("spawn", agents.spawn),
+        ("restart", agents.restart),
+        ("assign", tasks.assign),
+        ("list", agents.list_agents),
+        ("status", town.status),
+        ("inbox", messages.inbox),
+        ("send", messages.send),
+        ("kill", agents.kill),
+        ("wait", agents.wait),
+        ("start", town.start),
+        ("stop", town.stop),
+        ("events", town.events),
+        ("doctor", town.doctor),
+        ("demo", town.demo),
+    )
+    for place, (name, command) in enumerate(commands):
+        app.command(command, name=name, sort_key=place)
+    app.command(_tasks_app())
+    app.command(_trust_app())
+    app.command(messages.tasks, name="tasks", show=False)
+    app.command(itself.install_completion, name="--install-completion")
+    return app
+
+
+def _tasks_app() -> App:
+    task = App(name="task", help="Manage individual tasks.", sort_key=_AFTER_ASSIGN)
+    for command in (tasks.show, tasks.complete, tasks.fail, tasks.cancel, tasks.current):
+        task.command(command)
+    task.command(tasks.list_tasks, name="list")
+    return task
+
+
+def _trust_app() -> App:
+    group = App(name="trust", help="What tinytown.toml may run: show, accept, revoke.", sort_key=_BEFORE_DEMO)
+    group.default(trust.show)
+    for command in (trust.show, trust.accept, trust.revoke):
+        group.command(command)
+    return group
+
+
+def bind(argv: Sequence[str]) -> Invocation:
+    """What these arguments ask for. Raises `Invalid`, with a suggestion, for what does not fit."""
+    app = build()
+    try:
+        command, bound, _ = app.parse_args(_marked(argv), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise _explained(error) from None
+    name = getattr(command, "__name__", "")
+    if name == "_run_complete":
+        return Invocation("__complete", tuple(argv[1:]))
+    if name == "version_print":
+        return Invocation("--version")
+    if name == "help_print":
+        words = tuple(word for word in argv if word not in app.help_flags)
+        if words and len(words) == len(argv):
+            # A group without a command: cyclopts would show its help and succeed.
+            raise Invalid(f"'tt {words[0]}' needs a command", hint=f"See: tt {words[0]} --help")
+        return Invocation("--help", words)
+    arguments = [_unmarked(value) for value in bound.args]
+    options = {key: _unmarked(value) for key, value in bound.kwargs.items()}
+    return cast("Invocation", command(*arguments, **options))
+
+
+def print_help(words: Sequence[str]) -> None:
+    """Print the help of the command that these words name, of `tt` itself for none."""
+    if not words:
+        print(f"{TITLE}\n")
+    build().help_print(list(words))
+
+
+def complete(words: Sequence[str]) -> None:
+    """Answer the completion script of a shell: what may follow these words."""
+    command, bound, _ = build().parse_args(["__complete", *words])
+    command(*bound.args, **bound.kwargs)
+
+
+def _marked(argv: Sequence[str]) -> list[str]:
+    """The arguments, with the mark before each that is a text in spite of its dash."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [_MARK + word if at < end and _LITERAL.fullmatch(word) else word for at, word in enumerate(argv)]
+
+
+def _unmarked(value: object) -> object:
+    if isinstance(value, str):
+        return value.removeprefix(_MARK)
+    if isinstance(value, Options) and value.town:
+        return replace(value, town=value.town.removeprefix(_MARK))
+    return value
+
+
+def _explained(error: CycloptsError) -> Invalid:
+    error.verbose = False
+    chain = " ".join(("tt", *(error.command_chain or ())))
+    hint = f"See: {chain} --help"
+    if isinstance(error, UnusedCliTokensError):
+        extra = " ".join(error.unused_tokens or ())
+        return Invalid(f"Too many arguments for '{chain}': {extra}", hint=f"Put a text into quotes. {hint}")
+    message, _, _ = str(error).replace(_MARK, "").partition(" Available commands:")
+    return Invalid(message.removesuffix("."), hint=hint)

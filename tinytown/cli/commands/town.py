@@ -1,0 +1,159 @@
+"""`tt init`, `start`, `stop`, `status`, `doctor`, `demo`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinytown.cli import terminal
+from tinytown.cli.session import ask, named_as_typed, opened
+from tinytown.cli.terminal import note, say
+from tinytown.text import term_safe
+
+if TYPE_CHECKING:
+    from tinytown.cli.invocation import Common
+    from tinytown.cli.requests import Demo, Init, Start, Stop
+    from tinytown.runtime.operations.initialize import Initialized
+    from tinytown.runtime.operations.status import Status
+
+
+def init(request: Init, common: Common) -> int:
+    """Make a town."""
+    from tinytown.runtime.operations.initialize import InitRequest, initialize
+
+    # An agent's environment names its own town; a new one is made where its CLI stands.
+    where = common.town or "."
+    asked = InitRequest(Path(where), request.name, request.join, request.fresh)
+    made = initialize(asked, environ=os.environ)
+    for line in made.notices:
+        note(f"Note: {line}")
+    if made.kept_config:
+        note("Note: tinytown.toml was there and is kept.")
+    if common.json:
+        from tinytown.cli.render.encode import dump
+
+        say(dump(made))
+        return 0
+    say(*_initialized(made, where))
+    return 0
+
+
+def _initialized(made: Initialized, where: str) -> list[str]:
+    how = "Joined" if made.joined else "Initialized"
+    redis = (
+        "Redis running with Unix socket for fast message passing" if made.socket else "Connected to external Redis"
+    )
+    return [
+        f"✨ {how} town '{made.name}' at {term_safe(where, lines=False)}",
+        f"📡 {redis}",
+        "🚀 Run 'tt spawn <name>' to create agents",
+    ]
+
+
+def start(request: Start, common: Common) -> int:
+    """Be the runtime of this host, or start one in the background."""
+    if request.detach:
+        return _detach(common)
+    from tinytown.runtime.serve import run
+
+    with named_as_typed(common):
+        return run(Path(common.start), ready_fd=request.ready_fd, announce=_announce)
+
+
+def _announce(line: str) -> None:
+    import sys
+
+    say(term_safe(line))
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _detach(common: Common) -> int:
+    from tinytown.runtime.background import LOG_NAME, ensure_runtime
+    from tinytown.transport.blocking import run_sync
+
+    with opened(common) as town:
+        started = run_sync(ensure_runtime(town))
+        if started:
+            say(
+                "🚀 Town running in background",
+                f"   Log: {term_safe(str(town.files.logs / LOG_NAME), lines=False)}",
+                "   It ends when no agent is left. Stop the agents with 'tt stop'",
+            )
+        else:
+            say("🚀 Town running in background already")
+    return 0
+
+
+def stop(request: Stop, common: Common) -> int:
+    """Ask all agents to end; with `--redis` end what works for the town, too."""
+    from tinytown.cli.render import agents
+    from tinytown.runtime.operations.ending import StopTown, stop_town
+    from tinytown.transport.blocking import run_sync
+
+    with opened(common) as town:
+        result = run_sync(stop_town(town, StopTown(now=request.now)))
+        if common.json:
+            from tinytown.cli.render.encode import dump
+
+            say(dump(result))
+        else:
+            say(*agents.stopped(result, town.name, now=request.now))
+        if request.redis:
+            from tinytown.cli.commands.halt import halt
+
+            ended = halt(town)
+            if not common.json:
+                say(
+                    "   Redis of this town is stopped; its data stays."
+                    if ended
+                    else "   No Redis of our own runs."
+                )
+        elif not common.json:
+            say("   Central Redis remains available to other towns.")
+    return 0
+
+
+def status(request: Status, common: Common) -> int:
+    """Show the state of the town."""
+    from tinytown.cli.render import status as render
+    from tinytown.runtime.operations.status import status as operation
+
+    found = ask(common, operation, request)
+    if common.json:
+        from tinytown.cli.render.encode import dump
+
+        say(dump(render.encode(found)))
+    else:
+        say(*render.overview(found, deep=request.deep, tasks=request.tasks))
+        for line in render.warnings(found):
+            note(f"Note: {term_safe(line, lines=False)}")
+    return 0
+
+
+def doctor(_request: None, common: Common) -> int:
+    """Look for what is wrong; fails when something is."""
+    from tinytown.runtime.operations.doctor import checkup
+
+    found = checkup(Path(common.start), environ=os.environ)
+    if common.json:
+        from tinytown.cli.render.encode import dump, fields_of
+
+        say(dump(fields_of(found, healthy=found.healthy)))
+        return 0 if found.healthy else 1
+    icons = {"ok": "✅", "warn": "⚠️ ", "fail": "❌"}
+    for check in found.checks:
+        say(f"{icons[check.verdict]} {check.name}: {term_safe(check.finding, lines=False)}")
+        say(*(f"   {line}" for line in term_safe(check.advice).splitlines()))
+    return 0 if found.healthy else 1
+
+
+def demo(request: Demo, common: Common) -> int:
+    """Show agents at work."""
+    from tinytown.runtime.demo import run
+
+    directory = request.directory or common.town
+    return run(
+        directory=None if directory is None else Path(directory), announce=_announce, colour=terminal.colours()
+    )

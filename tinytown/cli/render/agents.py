@@ -1,0 +1,91 @@
+"""Agents, as `tt list`, `spawn`, `restart`, `kill` and `stop` show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinytown.lifecycle import AgentState
+from tinytown.text import one_line, term_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinytown.records import Agent
+    from tinytown.runtime.operations.agents import Spawned
+    from tinytown.runtime.operations.ending import Killed, Stopped
+
+REASON = 500
+"""Characters of a reason: it ends with what to do, so it is shown whole."""
+
+EMPTY = "No agents. Run 'tt spawn <name>' to create one."
+
+
+def title(agent: Agent) -> str:
+    """The state as people see it."""
+    return agent.state.capitalize()
+
+
+def safe_name(agent: Agent) -> str:
+    """The name; one written by hand into Redis may hold anything."""
+    return term_safe(agent.name, lines=False)
+
+
+def listing(agents: Sequence[Agent]) -> list[str]:
+    """All agents."""
+    if not agents:
+        return [EMPTY]
+    return ["Agents:", *(f"  {safe_name(agent)} ({agent.id}) - {title(agent)}" for agent in agents)]
+
+
+def spawned(result: Spawned, log: str, *, background: bool) -> list[str]:
+    """A new agent; `log` is where it writes."""
+    agent = result.agent
+    how = "background" if background else "foreground"
+    lines = [
+        f"🤖 Spawned agent '{agent.name}' using model '{term_safe(agent.cli, lines=False)}'",
+        f"   ID: {agent.id}",
+        f"🔄 Starting agent loop in {how} (max {agent.max_rounds} rounds)...",
+        f"   Logs: {term_safe(log, lines=False)}",
+    ]
+    return [*lines, "   Agent running in background. Check status with 'tt status'"] if background else lines
+
+
+def restarted(result: Spawned, log: str) -> list[str]:
+    """An agent in a new life."""
+    agent = result.agent
+    return [
+        f"🔄 Restarting agent '{safe_name(agent)}'...",
+        f"   Rounds: {agent.max_rounds}",
+        f"   Log: {term_safe(log, lines=False)}",
+        "",
+        f"✅ Agent '{safe_name(agent)}' restarted",
+    ]
+
+
+def killed(result: Killed, *, now: bool) -> list[str]:
+    """An agent that was asked to end."""
+    if result.immediate:
+        outcome = "Agent has stopped."
+    elif now:
+        outcome = "Its turn is cut; the unfinished work stays in its mailbox."
+    else:
+        outcome = "Agent will stop at the start of its next round."
+    return [f"🛑 Requested stop for agent '{safe_name(result.agent)}'", f"   {outcome}"]
+
+
+def stopped(result: Stopped, town: str, *, now: bool) -> list[str]:
+    """A town whose agents were asked to end."""
+    how = "Their turns are cut." if now else "Agents will stop at the start of their next round."
+    return [
+        f"🛑 Requested graceful stop for {result.count} agent(s) in town '{term_safe(town, lines=False)}'",
+        *([f"   {how}"] if result.count else []),
+    ]
+
+
+def ended(agent: Agent) -> str:
+    """An agent that was waited for."""
+    if agent.state is AgentState.ERROR:
+        reason = f": {one_line(agent.reason, REASON)}" if agent.reason else ""
+        return f"❌ Agent '{safe_name(agent)}' is in error{reason}"
+    rounds = f"{agent.rounds_completed}/{agent.max_rounds} rounds"
+    return f"🛑 Agent '{safe_name(agent)}' stopped - completed {rounds}"

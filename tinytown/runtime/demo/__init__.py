@@ -1,0 +1,28 @@
+"""`tt demo`: a small town at work, with real agents, mailboxes, processes and commits, and nothing from outside.
+
+The agents run `agent.py`, a scripted CLI that knows only its prompt and the repository. It starts five times in
+one demonstration, by `python -m`, so nothing is imported here until it is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ("run",)
+
+
+def run(*, directory: Path | None, announce: Callable[[str], None], colour: bool) -> int:
+    """Show a town at work; gives the exit status: 0 done, 1 failed, 130 interrupted.
+
+    `directory` is where the repository and the town are made: absent or empty; None makes a temporary one. It
+    stays there, whatever happens. `announce` gets one line for people at a time, with colours if `colour`. When
+    it returns, no process of the town runs any more. It needs the main thread, for signals are how it is ended,
+    and takes a minute at most.
+    """
+    from tinytown.runtime.demo.play import run as play
+
+    return play(directory=directory, announce=announce, colour=colour)

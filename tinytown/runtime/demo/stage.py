@@ -1,0 +1,186 @@
+"""The place of a demonstration: a directory with a git repository and a town; and its end, with no process left.
+
+Nothing of the user's reaches into it: no `REDIS_URL`, no identity of an agent, no `GIT_DIR` of a hook that called
+us, no signing key and no hooks. What stays is the directory, and the town's data in the user's state directory.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinytown.config import PROJECT_FILE, default_toml, load
+from tinytown.config_server import URL_VARIABLE
+from tinytown.config_toml import toml_text
+from tinytown.config_trust import accept
+from tinytown.errors import Conflict, RuntimeFailed, TownError
+from tinytown.runtime.demo.limits import limited
+from tinytown.runtime.ground import survey
+from tinytown.runtime.naming import default_name
+from tinytown.runtime.opening import open_blocking
+from tinytown.runtime.operations.ending import StopTown, stop_town
+from tinytown.runtime.operations.initialize import InitRequest, initialize
+from tinytown.runtime.operations.waiting import Wait, wait
+from tinytown.text import term_safe
+from tinytown.transport.blocking import run_sync
+from tinytown.transport.files import locked, try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tinytown.runtime.ground import Ground
+
+CLI = "demo"
+"""What the scripted CLI is called in the configuration of the demonstration's town."""
+
+_END_LIMIT = 8.0
+"""Seconds for the agents and the runtime to end when asked; usual are 0.3. Then the runtime is killed."""
+
+_README = """\
+# A demonstration of Tinytown
+
+Three agents wrote, tested and reviewed a function here. `git log` tells who did what; `tt status --deep`, `tt task
+list`, `tt events` and the files in `.tt/logs` tell how.
+"""
+_TABLE = """
+# The scripted CLI of the demonstration. `tt demo` has accepted it, as `tt trust accept` would.
+[agent_clis.{name}]
+command = {command}
+[agent_clis.{name}.env]
+PYTHONUTF8 = "1"
+"""
+
+
+class Stage:
+    """One such place. `environ` is what its processes are started with."""
+
+    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
+        self.root = root
+        self.environ = {
+            name: value
+            for name, value in environ.items()
+            if name != URL_VARIABLE and not name.startswith(("TINYTOWN_", "GIT_"))
+        }
+
+    def git(self, *arguments: str) -> str:
+        """What git says in the repository. Raises `RuntimeFailed` when it refuses."""
+        program = shutil.which("git", path=self.environ.get("PATH"))
+        if program is None:
+            raise RuntimeFailed("git was not found on the PATH", hint="Install git, then run 'tt demo' again.")
+        done = subprocess.run(
+            [program, *arguments],
+            cwd=self.root,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeFailed(f"'git {arguments[0]}' failed: {term_safe(done.stderr.strip())}")
+        return done.stdout.strip()
+
+    def make_repository(self) -> None:
+        """A repository on `main`, with an identity of its own."""
+        self.git("init", "--quiet", "--template=")
+        self.git("symbolic-ref", "HEAD", "refs/heads/main")
+        for name, value in (
+            ("user.name", "Tinytown demo"),
+            ("user.email", "demo@demo.invalid"),
+            ("commit.gpgsign", "false"),
+            ("core.hooksPath", os.devnull),
+        ):
+            self.git("config", name, value)
+
+    def make_town(self) -> None:
+        """The town, and the first commit, which holds its configuration."""
+        command = shlex.join([sys.executable, "-P", "-m", "tinytown.runtime.demo.agent"])
+        table = _TABLE.format(name=CLI, command=toml_text(command))
+        config = default_toml(default_name(self.root), default_cli=CLI) + table
+        (self.root / PROJECT_FILE).write_text(config, encoding="utf-8")
+        (self.root / "README.md").write_text(_README, encoding="utf-8")
+        (self.root / ".gitignore").write_text("__pycache__/\n", encoding="utf-8")
+        home = Path.home()
+        accept(load(self.root, environ=self.environ, home=home).executable, self.root, home=home)
+        initialize(InitRequest(self.root), environ=self.environ)
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--message", "An empty project with a town")
+
+    def state_directory(self) -> Path | None:
+        """Where the town's data are, once there is a town."""
+        try:
+            return survey(self.root, environ=self.environ).state.directory
+        except TownError:
+            return None
+
+    def clear(self, *, now: bool) -> None:
+        """End the agents (`now`: in the middle of what they do), the runtime and the server. The data stays.
+
+        Hears no Ctrl-C, since what it leaves running nobody would end.
+        """
+        try:
+            ground = survey(self.root, environ=self.environ)
+        except TownError:
+            # There is no town yet.
+            return
+        pids: list[int] = []
+        try:
+            with limited(_END_LIMIT, "The runtime does not end", deaf=True):
+                self._end_runtime(ground, pids, now=now)
+        except TownError:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            # It is a child of ours; unreaped, it would look alive to whoever asks.
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        if ground.server is not None and not ground.settings.redis.central:
+            ground.server.stop()
+
+    def _end_runtime(self, ground: Ground, pids: list[int], *, now: bool) -> None:
+        lock = try_lock(ground.state.runtime_lock)
+        if lock is not None:
+            lock.release()
+            return
+        with open_blocking(self.root, environ=self.environ) as town:
+            cards = run_sync(town.placement.runtimes())
+            pids += [card.pid for card in cards if card.host == ground.host and card.pid > 0]
+            asked = run_sync(stop_town(town, StopTown(now=now)))
+            for agent in asked.agents:
+                run_sync(wait(town, Wait(agent=agent.id)))
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        with locked(ground.state.runtime_lock):
+            # Its lock is free: it has written its last.
+            return
+
+
+def choose(directory: Path | None, environ: Mapping[str, str]) -> Stage:
+    """An empty directory for a demonstration, made if need be; `Conflict` for one that holds something."""
+    if directory is None:
+        return Stage(Path(tempfile.mkdtemp(prefix="tinytown-demo-")).resolve(), environ)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        occupied = any(directory.iterdir())
+    except OSError as error:
+        raise Conflict(
+            f"No demonstration can be made in {term_safe(str(directory), lines=False)}: {error.strerror}",
+            hint="Name another directory, or none for a temporary one.",
+        ) from error
+    if occupied:
+        raise Conflict(
+            f"{term_safe(str(directory), lines=False)} is not empty",
+            hint="Name a new directory, or none for a temporary one.",
+        )
+    return Stage(directory.resolve(), environ)
