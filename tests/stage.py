@@ -1,7 +1,7 @@
-"""A town in this process and on trio's clock: the twin of the server, real actors, and a script in the CLI's place.
+"""A town in this process and on trio's clock: the twin of the server, real actors, and a script for the CLI.
 
-The CLI is the border: `Cli` is called as the launcher is, and does what a test says. Everything on our side of it is
-the real thing, with the real Lua. With the autojump clock an hour of rounds passes in milliseconds.
+The CLI is the border: `Cli` is called as the launcher is, and does what a test says. Everything on our side of it
+is the real thing, with the real Lua. With a clock that jumps an hour of rounds passes in milliseconds.
 """
 
 from __future__ import annotations
@@ -169,15 +169,17 @@ class Life:
 class Stage:
     """A town on the twin, whose bells ring the actors that were started here."""
 
-    def __init__(self, nursery: trio.Nursery, *, rules: RoundRules | None = None, pace: Pace | None = None) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, *, rules: RoundRules | None = None, pace: Pace | None = None
+    ) -> None:
         self.nursery = nursery
         self.twin = TwinServer()
         self.wire = Held(self.twin.connect())
         self.town = Parts(self.wire)  # type: ignore[arg-type]
         self.mailbox, self.store, self.journal = self.town.mailbox, self.town.store, self.town.journal
         self.cli = Cli()
-        self.rules = rules or RoundRules()
-        self.pace = pace or Pace()
+        self.rules = RoundRules()
+        self.pace = Pace()
         self.dice = Dice(1.0)
         self.bells: dict[str, list[Bell]] = {}
 
@@ -230,6 +232,12 @@ class Stage:
         life = await self.start(agent)
         await settle_down()
         return agent, life
+
+    async def take_over(self, agent: Agent) -> Fence:
+        """Let the lease of the runtime that holds the agent pass, and place the agent on another one."""
+        holder = (await self.town.placement.holders([agent.id]))[agent.id]
+        await self.town.ask("ZADD", self.town.keys("runtimes"), 1, holder)
+        return await self.town.fence(agent, await self.town.begin())
 
     # What is said.
 

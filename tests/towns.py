@@ -1,4 +1,4 @@
-"""The transport of one town over one connection, and what lies in Redis: what the tests of the transport stand on."""
+"""The transport of one town over one connection, and what lies in Redis: the ground of the transport's tests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from tinytown.config import Limits
 from tinytown.ids import SUPERVISOR_ID, AgentId, RuntimeId
-from tinytown.messages import Message, Priority, Work
+from tinytown.messages import Informational, Message, Priority, Work
 from tinytown.records import Agent
 from tinytown.transport.batch import Batch, one_by_one
 from tinytown.transport.connection import Connection, Value
-from tinytown.transport.delivery import Claim, Delivery, Fence
+from tinytown.transport.delivery import Claim, Control, ControlKind, Delivery, Fence
 from tinytown.transport.journal import Journal
 from tinytown.transport.keys import CATALOGUE, Keys
 from tinytown.transport.mailbox import Mailbox
@@ -85,6 +85,12 @@ class Parts:
             assert await self.mailbox.send(message)
         return messages
 
+    async def tell(self, agent: Agent, kind: ControlKind) -> Control:
+        """Send the agent's actor a control message."""
+        control = Control(kind, agent.incarnation, "somebody")
+        await self.store.commit(self.store.change().control(agent.id, control))
+        return control
+
     async def claim(self, fence: Fence, *, count: int = 50, size: int = 1 << 20, lease: float = LEASE) -> Claim:
         """Claim with limits that do not matter, unless given."""
         return await self.mailbox.claim(fence, count=count, size=size, lease=lease)
@@ -116,6 +122,11 @@ def work(agent: Agent | AgentId, text: str = "do it", priority: Priority = Prior
     """A message that asks for work."""
     to = agent.id if isinstance(agent, Agent) else agent
     return Message(sender=SUPERVISOR_ID, to=to, body=Work(text), priority=priority)
+
+
+def note(agent: Agent, text: str = "for your information") -> Message:
+    """A message that asks for nothing."""
+    return Message(sender=SUPERVISOR_ID, to=agent.id, body=Informational(text))
 
 
 def texts(found: Claim | Iterable[Delivery] | Iterable[Message]) -> list[str]:

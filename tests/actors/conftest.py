@@ -9,8 +9,15 @@ from trio.testing import MockClock
 
 
 @pytest.fixture
-async def stage(autojump_clock: MockClock, nursery: trio.Nursery) -> Stage:
-    """A town on the twin, on a clock that jumps whenever everybody waits."""
+def clock() -> MockClock:
+    """A clock that jumps whenever everybody waits."""
+    return MockClock(autojump_threshold=0)
+
+
+@pytest.fixture
+async def stage(clock: MockClock, nursery: trio.Nursery) -> Stage:
+    """A town on the twin. The test takes `clock` too: only a test's own arguments set the clock it runs on."""
+    assert trio.lowlevel.current_clock() is clock
     stage = Stage(nursery)
     await stage.open()
     return stage

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import pairwise
 
 import pytest
 import trio
 from stage import Life, Stage, numbered, settle_down
 from towns import snapshot
+from trio.testing import MockClock
 
 from tinytown.actors.actor import Actor, Bell, Pace, Turn
 from tinytown.errors import LeaseLost, RedisUnreachable
 from tinytown.messages import Priority
 from tinytown.records import Agent
 from tinytown.transport.delivery import Ack, Control, ControlKind, Outcome, Retry, Return
-from tinytown.transport.scripts import CLAIM, GLANCE, SETTLE, Script
+from tinytown.transport.scripts import CLAIM, GLANCE, SETTLE, Script, source
 
 Handle = Callable[[Turn], Awaitable[Mapping[int, Outcome]]]
 
@@ -69,10 +72,12 @@ async def hang(turn: Turn) -> Mapping[int, Outcome]:
     raise AssertionError
 
 
-async def employ(stage: Stage, do: Handle | None = None, *, pace: Pace | None = None) -> tuple[Agent, Worker, Life]:
+async def employ(
+    stage: Stage, do: Handle | None = None, *, pace: Pace | None = None
+) -> tuple[Agent, Worker, Life]:
     """A new agent and its worker, which waits at the mailbox."""
     agent = await stage.agent()
-    worker = Worker(await stage.town.fence(agent), stage.mailbox, Bell(), pace or Pace())
+    worker = Worker(await stage.town.fence(agent), stage.mailbox, Bell(), Pace())
     if do is not None:
         worker.do = do
     life = stage.run(worker)
@@ -80,11 +85,22 @@ async def employ(stage: Stage, do: Handle | None = None, *, pace: Pace | None = 
     return agent, worker, life
 
 
+async def employ_at(stage: Stage, *texts: str) -> tuple[Agent, Worker]:
+    """A new agent whose worker has taken these messages and does not come to an end."""
+    agent = await stage.agent()
+    await stage.send(agent, *texts)
+    worker = Worker(await stage.town.fence(agent), stage.mailbox, Bell(), Pace())
+    worker.do = hang
+    stage.run(worker)
+    await settle_down()
+    assert worker.taken == [list(texts)]
+    return agent, worker
+
+
 def is_run_of(script: Script) -> Callable[[tuple[object, ...]], bool]:
     """Whether a command runs this script."""
-    from tinytown.transport.scripts import _sha1, source
-
-    forms = {source(script.name), _sha1(source(script.name))}
+    text = source(script.name)
+    forms = {text, hashlib.sha1(text.encode()).hexdigest()}
     return lambda command: command[0] in ("EVAL", "EVALSHA") and command[1] in forms
 
 
@@ -104,7 +120,7 @@ async def test_a_bell_that_rang_before_anybody_waited_is_heard() -> None:
     assert scope.cancelled_caught
 
 
-async def test_a_message_that_comes_during_a_claim_causes_another_claim(stage: Stage) -> None:
+async def test_a_message_that_comes_during_a_claim_causes_another_claim(clock: MockClock, stage: Stage) -> None:
     agent = await stage.agent()
     worker = Worker(await stage.town.fence(agent), stage.mailbox, Bell(), Pace())
     stage.wire.keeps_back = is_run_of(CLAIM)
@@ -118,7 +134,7 @@ async def test_a_message_that_comes_during_a_claim_causes_another_claim(stage: S
     assert worker.taken == [["just missed"]]
 
 
-async def test_a_message_that_comes_during_a_turn_is_taken_by_the_next(stage: Stage) -> None:
+async def test_a_message_that_comes_during_a_turn_is_taken_by_the_next(clock: MockClock, stage: Stage) -> None:
     agent, worker, _ = await employ(stage, hang)
     await stage.send(agent, "first")
     await settle_down()
@@ -133,11 +149,11 @@ async def test_a_message_that_comes_during_a_turn_is_taken_by_the_next(stage: St
     assert worker.taken == [["first"], ["first", "second"]]
 
 
-async def test_an_actor_without_work_asks_nothing(stage: Stage) -> None:
+async def test_an_actor_without_work_asks_nothing(clock: MockClock, stage: Stage) -> None:
     await employ(stage)
     before = len(stage.wire.commands)
 
-    await trio.sleep(24 * 3600)
+    await trio.sleep(20 * 3600)
 
     assert len(stage.wire.commands) == before
 
@@ -145,7 +161,7 @@ async def test_an_actor_without_work_asks_nothing(stage: Stage) -> None:
 # Turns.
 
 
-async def test_everything_that_waits_is_one_turn_and_then_settled(stage: Stage) -> None:
+async def test_everything_that_waits_is_one_turn_and_then_settled(clock: MockClock, stage: Stage) -> None:
     agent, worker, _ = await employ(stage)
     await stage.send(agent, "a", "b")
     await settle_down()
@@ -157,7 +173,9 @@ async def test_everything_that_waits_is_one_turn_and_then_settled(stage: Stage) 
     assert (await stage.waiting(agent), await stage.claimed(agent)) == ([], 0)
 
 
-async def test_what_a_turn_claimed_is_settled_when_it_has_ended_and_not_before(stage: Stage) -> None:
+async def test_what_a_turn_claimed_is_settled_when_it_has_ended_and_not_before(
+    clock: MockClock, stage: Stage
+) -> None:
     ended = trio.Event()
 
     async def work(turn: Turn) -> Mapping[int, Outcome]:
@@ -174,20 +192,17 @@ async def test_what_a_turn_claimed_is_settled_when_it_has_ended_and_not_before(s
     assert await stage.claimed(agent) == 0
 
 
-async def test_what_a_turn_says_nothing_about_goes_back_uncounted(stage: Stage) -> None:
+async def test_what_a_turn_says_nothing_about_goes_back_uncounted(clock: MockClock, stage: Stage) -> None:
     once = [True]
 
     async def work(turn: Turn) -> Mapping[int, Outcome]:
-        if once.pop() if once else False:
+        if once:
+            once.pop()
             return {turn.deliveries[0].tag: Ack()}
         return {delivery.tag: Ack() for delivery in turn.deliveries}
 
     agent, worker, _ = await employ(stage, work)
-    await stage.wire.execute("MULTI") if False else None
-    messages = [*numbered(3)]
-    async with trio.open_nursery() as nursery:
-        for text in messages:
-            nursery.start_soon(stage.send, agent, text)
+    await stage.send(agent, *numbered(3))
     await settle_down()
 
     again = [delivery for turn in worker.turns[1:] for delivery in turn.deliveries]
@@ -195,7 +210,9 @@ async def test_what_a_turn_says_nothing_about_goes_back_uncounted(stage: Stage) 
     assert await stage.waiting(agent) == []
 
 
-async def test_messages_that_go_back_quietly_wait_for_the_next_bell_and_cost_nothing(stage: Stage) -> None:
+async def test_messages_that_go_back_quietly_wait_for_the_next_bell_and_cost_nothing(
+    clock: MockClock, stage: Stage
+) -> None:
     async def decline(turn: Turn) -> Mapping[int, Outcome]:
         return {delivery.tag: Return(quiet=True) for delivery in turn.deliveries}
 
@@ -212,7 +229,9 @@ async def test_messages_that_go_back_quietly_wait_for_the_next_bell_and_cost_not
     assert worker.taken[-1] == ["not now", "and this"]
 
 
-async def test_a_message_that_comes_while_others_go_back_quietly_is_not_left_lying(stage: Stage) -> None:
+async def test_a_message_that_comes_while_others_go_back_quietly_is_not_left_lying(
+    clock: MockClock, stage: Stage
+) -> None:
     seen = trio.Event()
 
     async def decline(turn: Turn) -> Mapping[int, Outcome]:
@@ -232,7 +251,9 @@ async def test_a_message_that_comes_while_others_go_back_quietly_is_not_left_lyi
     assert worker.taken == [["first"], ["first", "second"]]
 
 
-async def test_a_turn_that_raises_ends_the_actor_with_that_error_and_its_messages_wait_uncounted(stage: Stage) -> None:
+async def test_a_turn_that_raises_ends_the_actor_with_that_error_and_its_messages_wait_uncounted(
+    clock: MockClock, stage: Stage
+) -> None:
     async def break_down(turn: Turn) -> Mapping[int, Outcome]:
         raise ZeroDivisionError
 
@@ -247,7 +268,7 @@ async def test_a_turn_that_raises_ends_the_actor_with_that_error_and_its_message
     assert [delivery.attempt for delivery in claim.deliveries] == [1, 1]
 
 
-async def test_what_failed_comes_back_in_its_old_order_and_counted(stage: Stage) -> None:
+async def test_what_failed_comes_back_in_its_old_order_and_counted(clock: MockClock, stage: Stage) -> None:
     async def fail_once(turn: Turn) -> Mapping[int, Outcome]:
         worker.do = worker.accept
         return {delivery.tag: Retry(0.0, 7) for delivery in turn.deliveries}
@@ -266,31 +287,24 @@ async def test_what_failed_comes_back_in_its_old_order_and_counted(stage: Stage)
 # Urgent and control messages.
 
 
-async def test_an_urgent_message_cuts_the_turn_goes_first_and_the_rest_keeps_its_order(stage: Stage) -> None:
-    agent, worker, _ = await employ(stage, hang)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.send, agent, "1", "2", "3")
-    await settle_down()
+async def test_an_urgent_message_cuts_the_turn_goes_first_and_the_rest_keeps_its_order(
+    clock: MockClock, stage: Stage
+) -> None:
+    agent, worker = await employ_at(stage, "1", "2", "3")
     worker.do = worker.accept
-    begun = worker.taken[0]
 
-    await stage.mailbox.send((await urgent(stage, agent))[0])
+    await stage.send(agent, "now!", priority=Priority.URGENT)
     await settle_down()
 
-    assert begun == ["1"]
-    assert worker.taken[1] == ["now!", "1", "2", "3"]
+    assert worker.taken == [["1", "2", "3"], ["now!", "1", "2", "3"]]
     assert worker.concluded == ["an urgent message"]
     assert {delivery.attempt for delivery in worker.turns[1].deliveries} == {1}
     assert await stage.waiting(agent) == []
 
 
-async def urgent(stage: Stage, agent: Agent) -> list[object]:
-    from towns import work
-
-    return [work(agent, "now!", Priority.URGENT)]
-
-
-async def test_a_turn_that_is_urgent_already_is_not_cut_by_another_urgent_message(stage: Stage) -> None:
+async def test_a_turn_that_is_urgent_already_is_not_cut_by_another_urgent_message(
+    clock: MockClock, stage: Stage
+) -> None:
     agent, worker, _ = await employ(stage, hang)
     await stage.send(agent, "fire", priority=Priority.URGENT)
     await settle_down()
@@ -302,7 +316,7 @@ async def test_a_turn_that_is_urgent_already_is_not_cut_by_another_urgent_messag
     assert worker.turns[0].cut_by == ""
 
 
-async def test_a_message_that_is_not_urgent_cuts_nothing(stage: Stage) -> None:
+async def test_a_message_that_is_not_urgent_cuts_nothing(clock: MockClock, stage: Stage) -> None:
     agent, worker, _ = await employ(stage, hang)
     await stage.send(agent, "a")
     await settle_down()
@@ -314,8 +328,12 @@ async def test_a_message_that_is_not_urgent_cuts_nothing(stage: Stage) -> None:
     assert not worker.turns[0].scope.cancel_called
 
 
-@pytest.mark.parametrize(("kind", "cuts"), [(ControlKind.STOP, True), (ControlKind.CUT, True), (ControlKind.WAKE, False)])
-async def test_a_control_message_cuts_a_running_turn_or_does_not(stage: Stage, kind: ControlKind, cuts: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "cuts"), [(ControlKind.STOP, True), (ControlKind.CUT, True), (ControlKind.WAKE, False)]
+)
+async def test_a_control_message_cuts_a_running_turn_or_does_not(
+    clock: MockClock, stage: Stage, kind: ControlKind, cuts: bool
+) -> None:
     agent, worker, _ = await employ(stage, hang)
     await stage.send(agent, "a")
     await settle_down()
@@ -328,7 +346,9 @@ async def test_a_control_message_cuts_a_running_turn_or_does_not(stage: Stage, k
     assert worker.turns[0].cut_by == (f"{kind} by a person" if cuts else "")
 
 
-async def test_control_messages_go_before_everything_that_waits_and_are_taken_once(stage: Stage) -> None:
+async def test_control_messages_go_before_everything_that_waits_and_are_taken_once(
+    clock: MockClock, stage: Stage
+) -> None:
     agent = await stage.agent()
     await stage.send(agent, "a", priority=Priority.URGENT)
     await stage.control(agent, ControlKind.WAKE)
@@ -341,7 +361,9 @@ async def test_control_messages_go_before_everything_that_waits_and_are_taken_on
     assert await stage.town.ask("EXISTS", stage.town.keys("control", agent.id)) == 0
 
 
-async def test_a_control_message_is_obeyed_though_its_turn_ended_while_it_was_fetched(stage: Stage) -> None:
+async def test_a_control_message_is_obeyed_though_its_turn_ended_while_it_was_fetched(
+    clock: MockClock, stage: Stage
+) -> None:
     ended = trio.Event()
 
     async def work(turn: Turn) -> Mapping[int, Outcome]:
@@ -364,7 +386,7 @@ async def test_a_control_message_is_obeyed_though_its_turn_ended_while_it_was_fe
     assert await stage.claimed(agent) == 0
 
 
-async def test_a_held_agent_is_given_nothing(stage: Stage) -> None:
+async def test_a_held_agent_is_given_nothing(clock: MockClock, stage: Stage) -> None:
     agent, worker, _ = await employ(stage)
     await stage.town.ask("SADD", stage.town.keys("held"), agent.id)
 
@@ -378,7 +400,7 @@ async def test_a_held_agent_is_given_nothing(stage: Stage) -> None:
 # Leases.
 
 
-async def test_the_leases_of_a_turn_are_renewed_four_times_in_a_lease(stage: Stage) -> None:
+async def test_the_leases_of_a_turn_are_renewed_four_times_in_a_lease(clock: MockClock, stage: Stage) -> None:
     agent, _, _ = await employ(stage, hang)
     await stage.send(agent, "a")
     await settle_down()
@@ -391,11 +413,13 @@ async def test_the_leases_of_a_turn_are_renewed_four_times_in_a_lease(stage: Sta
 
     assert 44.9 < min(left) < 46.1
     assert 58.9 < max(left) <= 60.1
-    renewals = sum(later > earlier for earlier, later in zip(left, left[1:], strict=False))
+    renewals = sum(later > earlier for earlier, later in pairwise(left))
     assert renewals == pytest.approx(600 / 15, abs=1)
 
 
-async def test_a_turn_outlives_an_outage_of_the_store_that_is_shorter_than_its_lease(stage: Stage) -> None:
+async def test_a_turn_outlives_an_outage_of_the_store_that_is_shorter_than_its_lease(
+    clock: MockClock, stage: Stage
+) -> None:
     ended = trio.Event()
 
     async def work(turn: Turn) -> Mapping[int, Outcome]:
@@ -419,11 +443,11 @@ async def test_a_turn_outlives_an_outage_of_the_store_that_is_shorter_than_its_l
     assert (await stage.waiting(agent), await stage.claimed(agent)) == ([], 0)
 
 
-async def test_an_actor_that_was_placed_elsewhere_changes_nothing_and_ends(stage: Stage) -> None:
+async def test_an_actor_that_was_placed_elsewhere_changes_nothing_and_ends(clock: MockClock, stage: Stage) -> None:
     agent, worker, life = await employ(stage, hang)
     await stage.send(agent, "a", "b")
     await settle_down()
-    successor = await stage.town.fence(agent, await stage.town.begin())
+    successor = await stage.take_over(agent)
     await stage.town.claim(successor)
     before = await snapshot(stage.town.connection)
 
@@ -434,7 +458,7 @@ async def test_an_actor_that_was_placed_elsewhere_changes_nothing_and_ends(stage
     assert await snapshot(stage.town.connection) == before
 
 
-async def test_a_fenced_actor_whose_turn_ends_well_changes_nothing(stage: Stage) -> None:
+async def test_a_fenced_actor_whose_turn_ends_well_changes_nothing(clock: MockClock, stage: Stage) -> None:
     ended = trio.Event()
 
     async def work(turn: Turn) -> Mapping[int, Outcome]:
@@ -444,7 +468,7 @@ async def test_a_fenced_actor_whose_turn_ends_well_changes_nothing(stage: Stage)
     agent, worker, life = await employ(stage, work)
     await stage.send(agent, "a")
     await settle_down()
-    await stage.town.fence(agent, await stage.town.begin())
+    await stage.take_over(agent)
     before = await snapshot(stage.town.connection)
 
     ended.set()
@@ -454,9 +478,9 @@ async def test_a_fenced_actor_whose_turn_ends_well_changes_nothing(stage: Stage)
     assert await snapshot(stage.town.connection) == before
 
 
-async def test_a_fenced_actor_that_wakes_up_ends(stage: Stage) -> None:
+async def test_a_fenced_actor_that_wakes_up_ends(clock: MockClock, stage: Stage) -> None:
     agent, worker, life = await employ(stage)
-    await stage.town.fence(agent, await stage.town.begin())
+    await stage.take_over(agent)
     worker.bell.ring()
 
     await life.over.wait()
@@ -464,11 +488,11 @@ async def test_a_fenced_actor_that_wakes_up_ends(stage: Stage) -> None:
     assert isinstance(life.error, LeaseLost)
 
 
-async def test_a_fenced_actor_that_hears_a_bell_in_its_turn_ends_it(stage: Stage) -> None:
+async def test_a_fenced_actor_that_hears_a_bell_in_its_turn_ends_it(clock: MockClock, stage: Stage) -> None:
     agent, worker, life = await employ(stage, hang)
     await stage.send(agent, "a")
     await settle_down()
-    await stage.town.fence(agent, await stage.town.begin())
+    await stage.take_over(agent)
 
     worker.bell.ring()
     await settle_down()
@@ -480,7 +504,9 @@ async def test_a_fenced_actor_that_hears_a_bell_in_its_turn_ends_it(stage: Stage
 # Ends.
 
 
-async def test_a_cancelled_actor_gives_back_what_it_had_taken_as_if_it_never_had(stage: Stage) -> None:
+async def test_a_cancelled_actor_gives_back_what_it_had_taken_as_if_it_never_had(
+    clock: MockClock, stage: Stage
+) -> None:
     agent, worker, life = await employ(stage, hang)
     await stage.send(agent, *numbered(5))
     await settle_down()
@@ -494,7 +520,7 @@ async def test_a_cancelled_actor_gives_back_what_it_had_taken_as_if_it_never_had
     assert worker.turn is None
 
 
-async def test_an_actor_that_leaves_ends_its_turn_first_and_takes_no_other(stage: Stage) -> None:
+async def test_an_actor_that_leaves_ends_its_turn_first_and_takes_no_other(clock: MockClock, stage: Stage) -> None:
     ended = trio.Event()
 
     async def work(turn: Turn) -> Mapping[int, Outcome]:
@@ -517,7 +543,7 @@ async def test_an_actor_that_leaves_ends_its_turn_first_and_takes_no_other(stage
     assert await stage.waiting(agent) == ["b"]
 
 
-async def test_an_actor_at_rest_leaves_at_once(stage: Stage) -> None:
+async def test_an_actor_at_rest_leaves_at_once(clock: MockClock, stage: Stage) -> None:
     _, worker, life = await employ(stage)
 
     worker.leave()
@@ -526,7 +552,9 @@ async def test_an_actor_at_rest_leaves_at_once(stage: Stage) -> None:
     assert life.over.is_set()
 
 
-async def test_a_store_that_is_gone_when_a_turn_ends_leaves_the_actor_to_be_placed_anew(stage: Stage) -> None:
+async def test_a_store_that_is_gone_when_a_turn_ends_leaves_the_actor_to_be_placed_anew(
+    clock: MockClock, stage: Stage
+) -> None:
     ended = trio.Event()
 
     async def work(turn: Turn) -> Mapping[int, Outcome]:
@@ -544,7 +572,9 @@ async def test_a_store_that_is_gone_when_a_turn_ends_leaves_the_actor_to_be_plac
     assert await stage.claimed(agent) == 1
 
 
-async def test_a_store_that_hangs_when_a_turn_ends_does_not_pass_for_a_settled_turn(stage: Stage) -> None:
+async def test_a_store_that_hangs_when_a_turn_ends_does_not_pass_for_a_settled_turn(
+    clock: MockClock, stage: Stage
+) -> None:
     agent, _, life = await employ(stage)
     stage.wire.keeps_back = is_run_of(SETTLE)
     await stage.send(agent, "a")
@@ -554,7 +584,9 @@ async def test_a_store_that_hangs_when_a_turn_ends_does_not_pass_for_a_settled_t
     assert isinstance(life.error, RedisUnreachable)
 
 
-async def test_a_store_that_is_gone_when_a_turn_breaks_does_not_hide_why_it_broke(stage: Stage) -> None:
+async def test_a_store_that_is_gone_when_a_turn_breaks_does_not_hide_why_it_broke(
+    clock: MockClock, stage: Stage
+) -> None:
     async def break_down(turn: Turn) -> Mapping[int, Outcome]:
         stage.twin.is_up = False
         raise ZeroDivisionError

@@ -29,7 +29,7 @@ def real_town(blocking: BlockingConnection) -> Parts:
 
 @pytest.fixture(autouse=True)
 def _every_key_stands_in_the_catalogue(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After each test with a town: whatever lies in Redis is a key of the catalogue, with its type, without expiry."""
+    """After each test with a town: every key is one of the catalogue, of its type, without expiry."""
     name = next((name for name in ("town", "real_town") if name in request.fixturenames), None)
     town: Parts | None = None if name is None else request.getfixturevalue(name)
     yield

@@ -1,7 +1,7 @@
 """The mailbox as a machine that Hypothesis drives on a real server, beside the model of `mailbox_model`.
 
-After every step the whole of Redis is read and compared with the model. The limits are tiny, because a bug behind a
-limit is only found where the limit is reached; and whole turns are rules beside the single verbs, because what a
+After every step the whole of Redis is read and compared with the model. The limits are tiny, because a bug behind
+a limit is only found where the limit is reached; and whole turns are rules beside the single verbs, because what a
 second failure or a second death does is found only by a search that gets that far.
 """
 
@@ -115,7 +115,8 @@ class MailboxMachine(RuleBasedStateMachine):
             assert town_full, "I17: refused although the town is not full"
         else:
             assert new, "I9: refused as sent before"
-            assert not (full or town_full), "I17: accepted beyond a limit"
+            assert not full, "I17: accepted beyond the limit of the mailbox"
+            assert not town_full, "I17: accepted beyond the limit of the town"
             self.model.accept(actor, message)
 
     @precondition(lambda self: self.model.accepted)
@@ -186,7 +187,7 @@ class MailboxMachine(RuleBasedStateMachine):
             assert (list(found.controls), found.deliveries) == (actor.controls, ()), "I1: control comes first"
             actor.controls = []
             return
-        assert found.held == actor.held
+        assert found.held == actor.held, "I11, I12: told that it may claim"
         if actor.held:
             promise = "I12: paused" if actor.agent.state is AgentState.PAUSED else "I11: killed"
             assert not found.deliveries, f"{promise}, and yet it claimed"

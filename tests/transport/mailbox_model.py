@@ -64,7 +64,7 @@ class Actor:
     stale: list[Fence] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)
     must_be_ready: bool = False
-    """Something asks for it that no claim has looked at yet. It may be ready without: a look too many does no harm."""
+    """Something asks for it that no claim has looked at. It may be ready without: a look too many does no harm."""
 
     @property
     def waiting(self) -> int:

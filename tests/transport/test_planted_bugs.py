@@ -40,7 +40,7 @@ class Bug(NamedTuple):
 
 BUGS = {
     "no fence": Bug("return epoch ~= '' and redis.call('HGET', K_epochs, actor) ~= epoch", "return false", "I3"),
-    "a destructive pop": Bug("redis.call('HSET', K_inflight(agent), tag, wrap(lane, counter, raw))", "", "I1"),
+    "a destructive pop": Bug("redis.call('HSET', K_inflight(agent), tag, wrap(lane, counter, raw))", "", "I1|I4"),
     "recovery without removal": Bug("redis.call('HDEL', K_inflight(agent), tag)", "", "I1"),
     "an ack that leaves the counters": Bug(
         "ack = function(_, _, _, counter) forget_counters(counter) end",
@@ -56,7 +56,7 @@ BUGS = {
     "a return to the end of the lane": Bug(
         "redis.call('LPUSH', lane_key(agent, lane), raw)", "redis.call('RPUSH', lane_key(agent, lane), raw)", "I6"
     ),
-    "a held agent claims": Bug("redis.call('SISMEMBER', K_held, agent) == 1", "false", "I11|I12|held"),
+    "a held agent claims": Bug("redis.call('SISMEMBER', K_held, agent) == 1", "false", "I11|I12"),
     "an overtaken lane": Bug("if not emptied then break end", "", "I6"),
     "a quiet return that hides others": Bug("waiting(agent) == returned and", "", "I17"),
     "a limit passed by one": Bug(">= caps.inbox", "> caps.inbox", "I17"),

@@ -8,8 +8,7 @@ grammar, which knows how to explain it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tinytown.cli import requests
 from tinytown.cli.invocation import Common, Invocation
@@ -21,8 +20,7 @@ _COMMON_FLAGS = {"--json": "json", "--verbose": "verbose", "-v": "verbose"}
 _COMMON_VALUES = {"--town": "town", "-t": "town"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(NamedTuple):
     """What stands on a command line, by the names of the options, in whichever spelling."""
 
     common: Common
@@ -31,8 +29,7 @@ class _Given:
     values: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(NamedTuple):
     """A command: how many arguments, which options, and what they come to."""
 
     fewest: int

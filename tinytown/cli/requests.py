@@ -1,96 +1,18 @@
 """From what was typed to what is asked: the same for both ways of reading a command line.
 
-What an operation takes is asked with its own request; the classes here are for commands that are more than one
-operation. Each function imports only the operation it needs, since reading a command line must cost nothing.
+What an operation takes is asked with its own request; the classes in `asked` are for commands that are more than
+one operation. Each function imports only what it needs, since reading a command line must cost nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING
 
 from tinytown.cli.invocation import Invocation
 from tinytown.errors import Invalid
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
-    from tinytown.runtime.operations.events import Events
-    from tinytown.runtime.operations.waiting import Wait
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Be the runtime in this terminal, or see that one lives in the background (`detach`).
-
-    `ready_fd` is for the runtime that the background starts: where it says that it serves.
-    """
-
-    detach: bool = False
-    ready_fd: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Ask all agents to end; with `redis` also end the runtime of this host and our own server."""
-
-    redis: bool = False
-    now: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Init:
-    """A new town in the directory of the town option."""
-
-    name: str | None = None
-    join: bool = False
-    fresh: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """The demonstration, in this directory or in a temporary one."""
-
-    directory: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Foreground(Generic[T]):
-    """Start an agent as the request says, and follow what it prints until it ends."""
-
-    request: T
-
-
-@dataclass(frozen=True, slots=True)
-class WaitFor:
-    """A wait with its limit in seconds; None waits without end."""
-
-    request: Wait
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EventsAsked:
-    """The last events, and with `follow` those to come."""
-
-    request: Events
-    follow: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """Accept what the project's configuration would run. `digest`: only if it is still this. `yes`: do not ask."""
-
-    digest: str | None = None
-    yes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """For which shell; None looks at the environment."""
-
-    shell: Literal["bash", "zsh", "fish"] | None = None
 
 
 def status(common: Common, *, deep: bool, tasks: bool) -> Invocation:
@@ -187,6 +109,7 @@ def end_task(common: Common, how: str, task: str, text: str | None) -> Invocatio
 
 def wait(common: Common, agent: str | None, *, task: str | None, seconds: float | None) -> Invocation:
     """`tt wait`: for an agent or for a task."""
+    from tinytown.cli.asked import WaitFor
     from tinytown.runtime.operations.waiting import Wait
 
     if (agent is None) == (task is None):

@@ -13,8 +13,8 @@ from tinytown.text import term_safe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tinytown.cli.asked import Foreground
     from tinytown.cli.invocation import Common
-    from tinytown.cli.requests import Foreground
     from tinytown.runtime.operations.agents import ListAgents, Restart, Spawn, Spawned
     from tinytown.runtime.operations.ending import Kill
     from tinytown.runtime.town import Town
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def spawn(request: Spawn | Foreground[Spawn], common: Common) -> int:
     """Create and start an agent."""
-    from tinytown.cli.requests import Foreground
+    from tinytown.cli.asked import Foreground
     from tinytown.runtime.operations import agents
     from tinytown.transport.blocking import run_sync
 
@@ -44,8 +44,8 @@ def spawn(request: Spawn | Foreground[Spawn], common: Common) -> int:
 
 def restart(request: Restart | Foreground[Restart], common: Common) -> int:
     """Start a stopped agent again."""
+    from tinytown.cli.asked import Foreground
     from tinytown.cli.failures import refuse
-    from tinytown.cli.requests import Foreground
     from tinytown.runtime.operations import agents
     from tinytown.transport.blocking import run_sync
 

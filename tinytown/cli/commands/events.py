@@ -15,8 +15,8 @@ from tinytown.transport.blocking import run_sync
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tinytown.cli.asked import EventsAsked
     from tinytown.cli.invocation import Common
-    from tinytown.cli.requests import EventsAsked
     from tinytown.records import Event
     from tinytown.runtime.operations.events import Events
     from tinytown.runtime.town import Town

@@ -10,8 +10,8 @@ from tinytown.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinytown.cli.asked import Completion
     from tinytown.cli.invocation import Common
-    from tinytown.cli.requests import Completion
 
 
 def version(_request: None, _common: Common) -> int:

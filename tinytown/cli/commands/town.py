@@ -12,8 +12,8 @@ from tinytown.cli.terminal import note, say
 from tinytown.text import term_safe
 
 if TYPE_CHECKING:
+    from tinytown.cli.asked import Demo, Init, Start, Stop
     from tinytown.cli.invocation import Common
-    from tinytown.cli.requests import Demo, Init, Start, Stop
     from tinytown.runtime.operations.initialize import Initialized
     from tinytown.runtime.operations.status import Status
 

@@ -19,8 +19,8 @@ from tinytown.runtime.caller import credential
 from tinytown.transport.files import TownFiles
 
 if TYPE_CHECKING:
+    from tinytown.cli.asked import Accept
     from tinytown.cli.invocation import Common
-    from tinytown.cli.requests import Accept
 
 SHOWN_DIGITS = 12
 """Of the SHA-256: enough that nobody makes another text with the same ones by trying."""

@@ -15,8 +15,8 @@ from tinytown.records import Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinytown.cli.asked import WaitFor
     from tinytown.cli.invocation import Common
-    from tinytown.cli.requests import WaitFor
 
 T = TypeVar("T")
 

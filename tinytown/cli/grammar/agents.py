@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tinytown.cli import requests
+from tinytown.cli import asked, requests
 from tinytown.cli.grammar.options import SHOW, AgentName, Flag, ShowOptions, TaskId
 from tinytown.cli.invocation import Invocation
 
@@ -36,8 +36,8 @@ def spawn(
     from tinytown.runtime.operations.agents import Spawn
 
     place = None if workdir is None else str(workdir.absolute())
-    asked = Spawn(name, cli=cli, max_rounds=max_rounds, role=role, workdir=place, nickname=nickname)
-    return Invocation("spawn", requests.Foreground(asked) if foreground else asked, options.common())
+    request = Spawn(name, cli=cli, max_rounds=max_rounds, role=role, workdir=place, nickname=nickname)
+    return Invocation("spawn", asked.Foreground(request) if foreground else request, options.common())
 
 
 def restart(
@@ -56,8 +56,8 @@ def restart(
     """
     from tinytown.runtime.operations.agents import Restart
 
-    asked = Restart(agent, rounds)
-    return Invocation("restart", requests.Foreground(asked) if foreground else asked, options.common())
+    request = Restart(agent, rounds)
+    return Invocation("restart", asked.Foreground(request) if foreground else request, options.common())
 
 
 def list_agents(*, options: ShowOptions = SHOW) -> Invocation:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from tinytown.cli import requests
+from tinytown.cli import asked
 from tinytown.cli.invocation import Invocation
 
 
@@ -18,4 +18,4 @@ def install_completion(
 
     Example: tt --install-completion bash
     """
-    return Invocation("--install-completion", requests.Completion(shell))
+    return Invocation("--install-completion", asked.Completion(shell))

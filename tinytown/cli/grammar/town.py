@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tinytown.cli import requests
+from tinytown.cli import asked, requests
 from tinytown.cli.grammar.options import QUIET, SHOW, Flag, Options, ShowOptions
 from tinytown.cli.invocation import Invocation
 from tinytown.errors import Invalid
@@ -30,7 +30,7 @@ def init(
     """
     if positional is not None and name is not None:
         raise Invalid("The name was given twice", hint="Say either 'tt init NAME' or 'tt init --name NAME'.")
-    return Invocation("init", requests.Init(name or positional, join, fresh), options.common())
+    return Invocation("init", asked.Init(name or positional, join, fresh), options.common())
 
 
 def start(
@@ -43,7 +43,7 @@ def start(
 
     Example: tt start --detach
     """
-    return Invocation("start", requests.Start(detach, ready_fd), options.common())
+    return Invocation("start", asked.Start(detach, ready_fd), options.common())
 
 
 def stop(
@@ -58,7 +58,7 @@ def stop(
 
     Example: tt stop
     """
-    return Invocation("stop", requests.Stop(redis, now), options.common())
+    return Invocation("stop", asked.Stop(redis, now), options.common())
 
 
 def status(
@@ -95,8 +95,8 @@ def events(
 
     if count < 0:
         raise Invalid("--count is a number from 0", hint="With --follow, 0 shows only what is still to come.")
-    asked = requests.EventsAsked(Events(count, agent, task, kind), follow)
-    return Invocation("events", asked, options.common())
+    request = asked.EventsAsked(Events(count, agent, task, kind), follow)
+    return Invocation("events", request, options.common())
 
 
 def doctor(*, options: ShowOptions = SHOW) -> Invocation:
@@ -119,4 +119,4 @@ def demo(
 
     Example: tt demo
     """
-    return Invocation("demo", requests.Demo(None if directory is None else str(directory)), options.common())
+    return Invocation("demo", asked.Demo(None if directory is None else str(directory)), options.common())

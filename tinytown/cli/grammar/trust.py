@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tinytown.cli import requests
+from tinytown.cli import asked
 from tinytown.cli.grammar.options import SHOW, Flag, ShowOptions
 from tinytown.cli.invocation import Invocation
 
@@ -31,7 +31,7 @@ def accept(
 
     Example: tt trust accept
     """
-    return Invocation("trust accept", requests.Accept(digest, yes), options.common())
+    return Invocation("trust accept", asked.Accept(digest, yes), options.common())
 
 
 def revoke(*, options: ShowOptions = SHOW) -> Invocation:

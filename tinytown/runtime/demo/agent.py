@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tinytown.runtime.demo.brief import Brief, Item, read_brief
-from tinytown.runtime.demo.order import Order, edge_cases, first_version, read_order, second_version, tests_of
+from tinytown.runtime.demo.order import Order, edge_cases, first_version, read_order, second_version, text_of_tests
 from tinytown.runtime.demo.workshop import Trial, commit, git, run_tests, say, tt
 
 _THINKING = 0.15
@@ -39,39 +39,34 @@ def main() -> int:
 
 
 def develop(brief: Brief, item: Item, order: Order) -> None:
-    """Write the function; or mend it, when its tests fail."""
+    """Write the function and ask for tests; when there are some and they fail, mend it and say so."""
     module = Path(order.module_file)
     if not module.exists():
         say(f"I am to write {order.function}({order.parameter}) by {len(order.rules)} rules")
         module.write_text(first_version(order), encoding="utf-8")
+    if not Path(order.test_file).exists():
         made = commit(brief.name, f"Write {order.function}\n\n{item.text}", order.module_file)
         say(f"wrote {module}, commit {made}")
         _complete(item, f"{order.function}({order.parameter}) is in {module}, commit {made}")
-        tt(
-            "send",
-            order.tester,
-            f"{order.function} is written, commit {made}. Please test it. It was ordered so:\n{item.text}",
-        )
+        written = f"{order.function} is written, commit {made}. Please test it. It was ordered so:"
+        tt("send", order.tester, f"{written}\n{item.text}")
         return
-    found = run_tests(order.test_file) if Path(order.test_file).exists() else None
-    if found is None or found.passed:
-        _complete(item, f"{order.function} is there already")
-        say(f"{order.function} is there already, nothing to do")
-        return
-    say(f"I see it too: {found.failures[0][0]}" if found.failures else "I see it too")
-    _mend(brief, item, order, found)
-
-
-def _mend(brief: Brief, item: Item, order: Order, found: Trial) -> None:
-    if not any(not reason.isascii() for _, reason in found.failures):
-        raise SystemExit(f"I do not know how to mend this: {found.failures}")
-    Path(order.module_file).write_text(second_version(order), encoding="utf-8")
-    again = run_tests(order.test_file)
-    say(f"accents are letters to \\W; took them off first: {again.verdict}")
+    found = run_tests(order.test_file)
+    if not found.passed:
+        _mend(order, found)
     made = commit(brief.name, f"Let accents fall away in {order.function}", order.module_file)
-    say(f"mended {order.module_file}, commit {made}")
-    _complete(item, f"mended in commit {made}")
-    tt("send", item.sender, f"You are right. Accents fall away now, commit {made}. Please run the tests again.")
+    say(f"{module} is as it should be, commit {made}")
+    _complete(item, f"it does what was ordered, commit {made}")
+    if not item.task:
+        tt("send", item.sender, f"Accents fall away now, commit {made}. Please run the tests again.")
+
+
+def _mend(order: Order, found: Trial) -> None:
+    say(f"I see it too: {', '.join(name for name, _ in found.failures)}")
+    if not any(not reason.isascii() for _, reason in found.failures):
+        raise SystemExit("I do not know how to mend this")
+    Path(order.module_file).write_text(second_version(order), encoding="utf-8")
+    say(f"to \\W an accented letter is a letter; took the accents off first: {run_tests(order.test_file).verdict}")
 
 
 def test(brief: Brief, item: Item, order: Order) -> None:
@@ -79,7 +74,7 @@ def test(brief: Brief, item: Item, order: Order) -> None:
     if not Path(order.test_file).exists():
         own = edge_cases(order)
         say(f"a test for each of {len(order.rules)} rules, and of my own: {', '.join(case.name for case in own)}")
-        Path(order.test_file).write_text(tests_of(order), encoding="utf-8")
+        Path(order.test_file).write_text(text_of_tests(order), encoding="utf-8")
         made = commit(brief.name, f"Test {order.function}", order.test_file)
         say(f"wrote {order.test_file}, commit {made}")
     found = run_tests(order.test_file)

@@ -81,9 +81,7 @@ class Narrator:
                 view.happened("🏁", f"{name} is done with round {_number(detail)}, {took:.1f} s")
                 self.over = self.over or life.reported
             case "task.failed" | "round.failed" | "round.cut" | "agent.failed":
-                raise RuntimeFailed(
-                    f"{life.name} failed. {detail}", hint="What it printed is above and in .tt/logs."
-                )
+                raise RuntimeFailed(f"{life.name} failed. {detail}", hint="See above, and .tt/logs there.")
             case _:
                 return
 

@@ -11,7 +11,8 @@ Write slugify(text) in textkit.py. It turns a title into the part of a URL:
 - a run of marks is one dash: "Ready -- set... go!" becomes "ready-set-go"
 - no dash at the ends: "  (Draft) " becomes "draft"
 Only a to z, 0 to 9 and dashes may be left, so that anybody can type it.
-When it is written, ask tester to test it. When the tests pass, tester asks reviewer to review it."""
+When it is written, ask tester to test it.
+When the tests pass, tester asks reviewer to review it."""
 """The one thing that a person says in the demonstration."""
 
 _FUNCTION = re.compile(r"\bWrite ([a-z_]+)\(([a-z_]+)\) in ([a-z_]+)\.py\b")
@@ -105,7 +106,7 @@ def edge_cases(order: Order) -> tuple[Rule, ...]:
     return tuple(cases)
 
 
-def tests_of(order: Order) -> str:
+def text_of_tests(order: Order) -> str:
     """A test for each rule of the order and for each edge case."""
     tests = "\n".join(
         f"""    def test_{re.sub(r"[^a-z]+", "_", rule.name.lower())}(self) -> None:

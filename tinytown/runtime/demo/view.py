@@ -48,7 +48,7 @@ class View:
     def text(self, text: str) -> str:
         """What an agent wrote: its first line, and how many more there are."""
         first, *more = text.strip().splitlines() or [""]
-        return one_line(first, _WIDTH) + (f" (+{len(more)} lines)" if more else "")
+        return one_line(first, _WIDTH) + (f" (+{len(more)} line{'s' if len(more) > 1 else ''})" if more else "")
 
     def plain(self, *lines: str) -> None:
         """Lines without a time."""

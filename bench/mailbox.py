@@ -1,0 +1,335 @@
+"""Mailboxes end to end beside one blocking connection an agent, and how soon an idle agent wakes.
+
+    python bench/mailbox.py [--rounds 5] [--seconds 2.0] [--agents 100 1000 10000]
+
+End to end: 100 senders and all agents in one process; a message of 300 bytes counts when it was sent and accepted,
+read in the order of the lanes, and settled. The reference pops its messages destructively with `BLMPOP`, on one
+connection an agent, and loses what it holds when it dies; ours delivers at least once. Both encode and decode.
+
+Wake: one message to a random idle agent, from the call of `send` until the agent has it in hands; beside it the raw
+round trip of the same connection in the same second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable
+from statistics import median, quantiles
+
+import trio
+import trio.testing
+from turns import Figures, Rounds, in_a_process, in_turns, middle, ratio, server
+
+from tinytown.config import Limits
+from tinytown.ids import SUPERVISOR_ID, AgentId, new_id
+from tinytown.messages import Message, Priority, Work
+from tinytown.records import Agent
+from tinytown.transport.address import Address
+from tinytown.transport.batch import Grouped
+from tinytown.transport.connection import Connection
+from tinytown.transport.delivery import Ack, Fence
+from tinytown.transport.keys import Keys
+from tinytown.transport.mailbox import LANE_NUMBER, Mailbox
+from tinytown.transport.multiplexed import MultiplexedConnection
+from tinytown.transport.placement import Placement, RuntimeCard, new_runtime_id
+
+SENDERS = 100
+CLAIM = 16
+LEASE = 60.0
+LIMITS = Limits(town_messages=10_000_000)
+LANES = [Priority.URGENT] * 5 + [Priority.HIGH] * 15 + [Priority.NORMAL] * 60 + [Priority.LOW] * 20
+TEXT = "x" * 80
+"""Makes a message of 300 bytes."""
+WARM_UP = 0.3
+
+Send = Callable[[Message], Awaitable[object]]
+
+
+def message_for(agent_id: AgentId, chance: random.Random) -> Message:
+    return Message(SUPERVISOR_ID, agent_id, Work(TEXT), chance.choice(LANES))
+
+
+class Count:
+    """How many messages were sent and handled; `done` when all that were sent are handled."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.handled = 0
+        self.over = False
+        self.done = trio.Event()
+
+    def handle(self, count: int) -> None:
+        self.handled += count
+        if self.over and self.handled >= self.sent:
+            self.done.set()
+
+
+async def end_to_end(
+    connection: Connection, send: Send, agents: list[AgentId], count: Count, seconds: float
+) -> Figures:
+    """Let the senders send for so long; the clock stops when the last message is handled."""
+
+    async def keep_sending(seed: int) -> None:
+        chance = random.Random(seed)
+        while time.perf_counter() < until:
+            await send(message_for(chance.choice(agents), chance))
+            count.sent += 1
+
+    until = time.perf_counter() + WARM_UP
+    async with trio.open_nursery() as nursery:
+        for seed in range(SENDERS):
+            nursery.start_soon(keep_sending, seed)
+    sent, cpu, of_server, began = count.sent, time.process_time(), await cpu_of(connection), time.perf_counter()
+    until = began + seconds
+    async with trio.open_nursery() as nursery:
+        for seed in range(SENDERS):
+            nursery.start_soon(keep_sending, SENDERS + seed)
+    count.over = True
+    count.handle(0)
+    with trio.fail_after(60):
+        await count.done.wait()
+    took = time.perf_counter() - began
+    messages = count.sent - sent
+    return {
+        "rate": messages / took,
+        "cpu_us": 1e6 * (time.process_time() - cpu) / messages,
+        "server_us": 1e6 * (await cpu_of(connection) - of_server) / messages,
+    }
+
+
+async def cpu_of(connection: Connection) -> float:
+    """CPU seconds that the server has used."""
+    info = await connection.execute("INFO", "cpu")
+    assert isinstance(info, bytes)
+    return sum(
+        float(line[line.index(b":") + 1 :])
+        for line in info.split()
+        if line.startswith(b"used_cpu_") and line.split(b":")[0] in (b"used_cpu_sys", b"used_cpu_user")
+    )
+
+
+class Bells:
+    """Wakes agents by the town's bell, as a runtime does."""
+
+    def __init__(self) -> None:
+        self.sleeping: dict[bytes, trio.Event] = {}
+        self.rung: set[bytes] = set()
+
+    def ring(self, payload: bytes) -> None:
+        for name in payload.split():
+            self.rung.add(name)
+            event = self.sleeping.get(name)
+            if event is not None:
+                event.set()
+
+    async def wait(self, name: bytes) -> None:
+        if name not in self.rung:
+            event = self.sleeping[name] = trio.Event()
+            await event.wait()
+            del self.sleeping[name]
+        self.rung.discard(name)
+
+
+class Town:
+    """Placed agents that claim and settle when their bell rings."""
+
+    def __init__(self, connection: MultiplexedConnection, nursery: trio.Nursery) -> None:
+        self.connection = connection
+        self.keys = Keys("bench")
+        self.mailbox = Mailbox(connection, self.keys, LIMITS, Grouped(nursery))
+        self.bells = Bells()
+        self.agents: list[AgentId] = []
+        self._nursery = nursery
+
+    async def settle_in(self, number: int, handled: Callable[[int], None]) -> None:
+        """Create, place and start so many agents; each tells how many messages it has settled."""
+        await self.connection.subscribe(self.keys("bell"), self.bells.ring)
+        records = [Agent(name=f"agent{place}", cli="any") for place in range(number)]
+        placement = Placement(self.connection, self.keys, LIMITS)
+        runtime = new_runtime_id()
+        await placement.begin(RuntimeCard(runtime, "bench", 1, ""), lease=3600.0)
+        for start in range(0, number, 1000):
+            part = records[start : start + 1000]
+            await self.connection.pipeline(
+                [("SET", self.keys("agent", agent.id), agent.encode()) for agent in part]
+            )
+            for placed in await placement.place(runtime, [agent.id for agent in part]):
+                assert placed.fence is not None
+                self._nursery.start_soon(self._work, placed.fence, handled)
+        self.agents = [agent.id for agent in records]
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def _work(self, fence: Fence, handled: Callable[[int], None]) -> None:
+        name = fence.id.encode()
+        while True:
+            await self.bells.wait(name)
+            waiting = 1
+            while waiting:
+                claim = await self.mailbox.claim(fence, count=CLAIM, size=1 << 20, lease=LEASE)
+                waiting = claim.waiting
+                if claim.deliveries:
+                    handled(0)
+                    await self.mailbox.settle(fence, [(delivery, Ack()) for delivery in claim.deliveries])
+                    handled(len(claim.deliveries))
+
+
+async def measure_mailbox(connection: MultiplexedConnection, agents: int, seconds: float) -> Figures:
+    count = Count()
+    async with trio.open_nursery() as nursery:
+        town = Town(connection, nursery)
+        await town.settle_in(agents, count.handle)
+        figures = await end_to_end(connection, town.mailbox.send, town.agents, count, seconds)
+        nursery.cancel_scope.cancel()
+    return figures
+
+
+async def measure_blmpop(connection: MultiplexedConnection, agents: int, seconds: float) -> Figures:
+    keys, count = Keys("bench"), Count()
+    ids = [AgentId(new_id()) for _ in range(agents)]
+
+    async def send(message: Message) -> None:
+        lane = keys.lanes(message.to)[LANE_NUMBER[message.priority] - 1]
+        await connection.execute("RPUSH", lane, message.encode())
+
+    async def work(agent_id: AgentId) -> None:
+        lanes = keys.lanes(agent_id)
+        async with connection.dedicated() as own:
+            while True:
+                reply = await own.execute("BLMPOP", 0, len(lanes), *lanes, "LEFT", "COUNT", CLAIM)
+                assert isinstance(reply, list)
+                raws = reply[1]
+                assert isinstance(raws, list)
+                for raw in raws:
+                    assert isinstance(raw, bytes)
+                    Message.decode(raw)
+                count.handle(len(raws))
+
+    async with trio.open_nursery() as nursery:
+        for agent_id in ids:
+            nursery.start_soon(work, agent_id)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        figures = await end_to_end(connection, send, ids, count, seconds)
+        nursery.cancel_scope.cancel()
+    return figures
+
+
+async def measure_wake(connection: MultiplexedConnection, agents: int, seconds: float) -> Figures:
+    chance = random.Random(1)
+    clock = time.perf_counter
+    wakes: list[float] = []
+    trips: list[float] = []
+    in_hands = trio.Event()
+    until = clock() + seconds + WARM_UP
+
+    def handled(count: int) -> None:
+        # First with 0, when the agent has the message in hands, then with 1, when it is settled.
+        if count:
+            in_hands.set()
+        else:
+            wakes.append(clock() - began)
+
+    async with trio.open_nursery() as nursery:
+        town = Town(connection, nursery)
+        await town.settle_in(agents, handled)
+        while clock() < until:
+            in_hands = trio.Event()
+            began = clock()
+            await town.mailbox.send(message_for(chance.choice(town.agents), chance))
+            await in_hands.wait()
+            await pause()
+            began = clock()
+            await connection.execute("ECHO", TEXT)
+            trips.append(clock() - began)
+            await pause()
+        nursery.cancel_scope.cancel()
+    return {
+        "wake_us": 1e6 * median(wakes[20:]),
+        "wake_p99_us": 1e6 * quantiles(wakes[20:], n=100)[98],
+        "trip_us": 1e6 * median(trips[20:]),
+    }
+
+
+async def pause() -> None:
+    """Let everything be idle again: both cases begin from a sleeping process."""
+    await trio.sleep(0.002)
+
+
+MEASURES = {"mailbox": measure_mailbox, "blmpop": measure_blmpop, "wake": measure_wake}
+
+
+async def run_case(case: str, socket: str, seconds: float) -> Figures:
+    """One case, `<measure> <agents>`."""
+    kind, agents = case.split()
+    async with MultiplexedConnection.open(Address.unix(socket)) as connection:
+        await connection.execute("FLUSHALL")
+        return await MEASURES[kind](connection, int(agents), seconds)
+
+
+def show(results: Rounds) -> None:
+    for case, rounds in results.items():
+        figures = "  ".join(f"{figure} {middle(results, case, figure):>9,.1f}" for figure in rounds[0])
+        print(f"  {case:16} {figures}")
+
+
+def judge(what: str, found: float, target: float, *, most: bool = False) -> None:
+    sign, fine = ("<=", found <= target) if most else (">=", found >= target)
+    print(f"  {what}: {found:.2f} (target {sign} {target:g}){'' if fine else '  MISSED'}")
+
+
+def report(agents: list[int], seconds: float, rounds: int) -> None:
+    cases = [
+        f"{kind} {number}"
+        for number in agents
+        for kind in ("mailbox", "blmpop")
+        if (kind, number) != ("blmpop", 10_000)
+    ]
+    with server("appendonly no") as plain:
+        run = lambda case: in_a_process(__file__, case, plain.socket_path, seconds)  # noqa: E731
+        print(f"end to end, {SENDERS} senders, medians of {rounds} rounds of {seconds:g} s")
+        results = in_turns(cases, run, rounds)
+        show(results)
+        for number, target in ((100, 1.5), (1000, 2.7)):
+            if f"blmpop {number}" in results:
+                judge(
+                    f"mailbox / blmpop at {number}",
+                    ratio(results, f"mailbox {number}", f"blmpop {number}"),
+                    target,
+                )
+        if {"mailbox 100", "mailbox 10000"} <= results.keys():
+            judge("10,000 agents / 100", ratio(results, "mailbox 10000", "mailbox 100"), 0.4)
+
+        print("wake of an idle agent, microseconds")
+        results = in_turns(["wake 100"], run, rounds)
+        show(results)
+        found = median(one["wake_us"] / one["trip_us"] for one in results["wake 100"])
+        judge("wake p50 / raw round trip", found, 3.5, most=True)
+
+    with server("appendonly no") as none, server("appendonly yes", "appendfsync always") as always:
+        sockets = {"none": none.socket_path, "always": always.socket_path}
+        print("durability, 100 agents")
+        results = in_turns(
+            list(sockets), lambda kind: in_a_process(__file__, "mailbox 100", sockets[kind], seconds), rounds
+        )
+        show(results)
+        judge("always / none", ratio(results, "always", "none"), 0.75)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--agents", type=int, nargs="*", default=[100, 1000, 10_000])
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--socket", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.case:
+        print(json.dumps(trio.run(run_case, chosen.case, chosen.socket, chosen.seconds)))
+    else:
+        report(chosen.agents, chosen.seconds, chosen.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The state of a town, what happened in it, and waiting for an end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from runtime_parts import add, worker
+
+from tinytown.errors import AgentNotFound, Invalid, TaskNotFound
+from tinytown.ids import new_id
+from tinytown.lifecycle import AgentEvent, TaskState
+from tinytown.records import Agent, Event, Task
+from tinytown.runtime.opening import open_async
+from tinytown.runtime.operations.agents import Kill, Spawn, kill, spawn
+from tinytown.runtime.operations.events import Events, events, follow
+from tinytown.runtime.operations.messages import Send, SendKind, send
+from tinytown.runtime.operations.pending import Counts
+from tinytown.runtime.operations.status import Status, status
+from tinytown.runtime.operations.tasks import Assign, TaskEnd, assign, complete_task
+from tinytown.runtime.operations.waiting import Wait, wait
+from tinytown.runtime.town import Town
+from tinytown.transport.blocking import run_sync
+from tinytown.transport.placement import RuntimeCard, new_runtime_id
+
+
+def test_an_empty_town_has_a_status(town: Town) -> None:
+    found = run_sync(status(town, Status(deep=True, tasks=True)))
+    assert (found.name, found.root, found.durability) == ("demo", str(town.root), "external")
+    assert found.redis_url == os.environ["REDIS_URL"]
+    assert (found.agents, found.runtimes, found.tasks, found.backlog) == ((), (), (), 0)
+    assert found.task_counts == dict.fromkeys(TaskState, 0)
+    assert (found.dead_letters, found.quarantined, found.notices) == (0, 0, ())
+
+
+def test_it_counts_what_waits_and_what_is_done(town: Town) -> None:
+    add(town, "ada")
+    add(town, "bob")
+    first = run_sync(assign(town, Assign("ada", "dig"))).task
+    run_sync(assign(town, Assign("ada", "fill")))
+    run_sync(send(town, Send("bob", "news", SendKind.INFO)))
+    run_sync(complete_task(town, TaskEnd(first.id)))
+    later = Task("later")
+    run_sync(
+        town.store.commit(town.store.change().create_task(later).write("RPUSH", town.keys("backlog"), later.id))
+    )
+    card = RuntimeCard(new_runtime_id(), "here", 42, "2026-01-01T00:00:00.000Z")
+    run_sync(town.placement.begin(card, lease=60))
+    found = run_sync(status(town, Status()))
+    assert [(each.agent.name, each.pending, each.counts) for each in found.agents] == [
+        ("ada", 2, Counts(tasks=2)),
+        ("bob", 1, Counts(informational=1)),
+    ]
+    assert {state: count for state, count in found.task_counts.items() if count} == {
+        TaskState.PENDING: 1,
+        TaskState.ASSIGNED: 1,
+        TaskState.COMPLETED: 1,
+    }
+    assert (found.backlog, found.runtimes, found.tasks) == (1, (card,), ())
+    assert len(run_sync(status(town, Status(tasks=True))).tasks) == 3
+
+
+def test_deep_shows_the_last_five_rounds_of_each_agent(town: Town) -> None:
+    ada, bob = add(town, "ada"), add(town, "bob")
+    for number in range(1, 8):
+        run_sync(town.journal.append(Event("round.started", agent=ada.id, detail=f"Round {number}")))
+        run_sync(town.journal.append(Event("round.finished", agent=ada.id, detail=f"Round {number}")))
+    run_sync(town.journal.append(Event("round.failed", agent=bob.id, detail="Round 1")))
+    found = run_sync(status(town, Status(deep=True)))
+    assert [[event.detail for event in each.rounds] for each in found.agents] == [
+        [f"Round {number}" for number in (7, 6, 5, 4, 3)],
+        ["Round 1"],
+    ]
+    assert all(each.rounds == () for each in run_sync(status(town, Status())).agents)
+
+
+def test_a_damaged_record_hides_no_other(town: Town) -> None:
+    ada = add(town, "ada")
+    add(town, "bob")
+    run_sync(town.connection.execute("SET", town.keys("agent", ada.id), b"broken"))
+    assert [each.agent.name for each in run_sync(status(town, Status())).agents] == ["bob"]
+
+
+def test_a_worker_sees_the_status(town: Town) -> None:
+    assert len(run_sync(status(worker(town, add(town, "ada")), Status())).agents) == 1
+
+
+def test_the_last_events_are_shown_oldest_first(town: Town) -> None:
+    ada = add(town, "ada")
+    run_sync(assign(town, Assign("ada", "dig")))
+    shown = run_sync(events(town, Events()))
+    assert [event.type for event in shown.events] == [
+        "town.initialized",
+        "agent.spawned",
+        "task.assigned",
+        "message.sent",
+    ]
+    assert shown.names == {ada.id: "ada"}
+    assert [event.type for event in run_sync(events(town, Events(count=1))).events] == ["message.sent"]
+    assert run_sync(events(town, Events(count=0))).events == ()
+
+
+def test_events_can_be_picked_by_type_agent_and_task(town: Town) -> None:
+    add(town, "ada")
+    add(town, "bob")
+    task = run_sync(assign(town, Assign("ada", "dig"))).task
+    run_sync(assign(town, Assign("bob", "fill")))
+    run_sync(complete_task(town, TaskEnd(task.id)))
+
+    def types(**wanted: object) -> list[str]:
+        return [event.type for event in run_sync(events(town, Events(**wanted))).events]  # type: ignore[arg-type]
+
+    assert types(type="task") == ["task.assigned", "task.assigned", "task.completed"]
+    assert types(type="task.completed") == ["task.completed"]
+    assert types(type="tas") == []
+    assert types(agent="bob") == ["agent.spawned", "task.assigned", "message.sent"]
+    assert types(task=task.id[:8], count=1) == ["task.completed"]
+    for wanted, error in (({"agent": "nobody"}, AgentNotFound), ({"task": new_id()}, TaskNotFound)):
+        with pytest.raises(error):
+            types(**wanted)
+    with pytest.raises(Invalid):
+        types(count=-1)
+
+
+async def test_events_can_be_followed(made: Path) -> None:
+    async with open_async(made, environ=os.environ) as town:
+        await spawn(town, Spawn("ada", runtime=False))
+        shown = await events(town, Events())
+        await kill(town, Kill("ada"))
+        with trio.fail_after(5):
+            async with aclosing(follow(town, Events(type="agent"), shown.position)) as happening:
+                assert [(await anext(happening)).type for _ in range(2)] == ["agent.killed", "agent.stopped"]
+
+
+async def test_following_begins_now(made: Path) -> None:
+    async with open_async(made, environ=os.environ) as town, trio.open_nursery() as nursery:
+        seen = []
+
+        async def watch() -> None:
+            async with aclosing(follow(town, Events(agent="ada"))) as happening:
+                async for event in happening:
+                    seen.append(event.type)
+                    nursery.cancel_scope.cancel()
+
+        await spawn(town, Spawn("ada", runtime=False))
+        nursery.start_soon(watch)
+        await spawn(town, Spawn("bob", runtime=False))
+        with trio.fail_after(5):
+            while not seen:
+                await send(town, Send("ada", "Hello"))
+                await trio.sleep(0.01)
+    assert seen == ["message.sent"]
+
+
+def test_what_has_ended_needs_no_waiting(town: Town) -> None:
+    add(town, "ada")
+    task = run_sync(assign(town, Assign("ada", "dig"))).task
+    run_sync(complete_task(town, TaskEnd(task.id, "done")))
+    run_sync(kill(town, Kill("ada")))
+    ended = run_sync(wait(town, Wait(task=task.id[:8])))
+    assert isinstance(ended, Task)
+    assert ended.result == "done"
+    stopped = run_sync(wait(town, Wait(agent="ada")))
+    assert isinstance(stopped, Agent)
+
+
+def test_one_thing_is_waited_for(town: Town) -> None:
+    for request in (Wait(), Wait(agent="ada", task="1234")):
+        with pytest.raises(Invalid):
+            run_sync(wait(town, request))
+    with pytest.raises(AgentNotFound):
+        run_sync(wait(town, Wait(agent="nobody")))
+    with pytest.raises(TaskNotFound):
+        run_sync(wait(town, Wait(task=new_id())))
+
+
+async def test_waiting_returns_when_the_end_comes(made: Path) -> None:
+    async with open_async(made, environ=os.environ) as town:
+        ada = (await spawn(town, Spawn("ada", runtime=False))).agent
+        await spawn(town, Spawn("bob", runtime=False))
+        task = (await assign(town, Assign("ada", "dig"))).task
+        ended: list[Agent | Task] = []
+
+        async def await_end(request: Wait) -> None:
+            ended.append(await wait(town, request))
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(await_end, Wait(agent="ada"))
+                nursery.start_soon(await_end, Wait(task=task.id))
+                # Not ends of what is waited for.
+                await kill(town, Kill("bob"))
+                await send(town, Send("ada", "Hello"))
+                await town.store.update_agent(ada.id, lambda agent: agent.after(AgentEvent.READY))
+                assert ended == []
+                await complete_task(town, TaskEnd(task.id, "done"))
+                await kill(town, Kill("ada"))
+        assert {type(each) for each in ended} == {Agent, Task}
+        assert all(each.state.is_terminal for each in ended)

@@ -1,0 +1,85 @@
+"""What commands are asked that are more than one operation, or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from tinytown.runtime.operations.events import Events
+    from tinytown.runtime.operations.waiting import Wait
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Be the runtime in this terminal, or see that one lives in the background (`detach`).
+
+    `ready_fd` is for the runtime that the background starts: where it says that it serves.
+    """
+
+    detach: bool = False
+    ready_fd: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask all agents to end; with `redis` also end the runtime of this host and our own server."""
+
+    redis: bool = False
+    now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """A new town in the directory of the town option."""
+
+    name: str | None = None
+    join: bool = False
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The demonstration, in this directory or in a temporary one."""
+
+    directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Foreground(Generic[T]):
+    """Start an agent as the request says, and follow what it prints until it ends."""
+
+    request: T
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """A wait with its limit in seconds; None waits without end."""
+
+    request: Wait
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsAsked:
+    """The last events, and with `follow` those to come."""
+
+    request: Events
+    follow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Accept what the project's configuration would run. `digest`: only if it is still this. `yes`: do not ask."""
+
+    digest: str | None = None
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """For which shell; None looks at the environment."""
+
+    shell: Literal["bash", "zsh", "fish"] | None = None
