@@ -28,6 +28,7 @@ bench: $(VENV)/.tested
 
 diagrams: $(VENV)/.installed
 	$(BIN)/python docs/make_diagrams.py
+	$(BIN)/python docs/make_configuration.py
 
 # WHEEL, where given, is installed instead of this tree: that is how CI tests what users get.
 $(VENV)/.installed: pyproject.toml

@@ -15,7 +15,11 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 @pytest.fixture(scope="module")
 def diagrams() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_diagrams", DOCS / "make_diagrams.py")
+    return script("make_diagrams")
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -63,3 +67,8 @@ def test_prose_around_the_diagrams_is_left_alone(diagrams: ModuleType) -> None:
 def test_a_diagram_that_is_missing_is_told(diagrams: ModuleType) -> None:
     with pytest.raises(ValueError, match="the tables are"):
         diagrams.redrawn("<!-- diagram: agent -->\n<!-- end -->\n")
+
+
+def test_the_tables_of_the_configuration_are_those_of_the_settings() -> None:
+    document = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    assert document == script("make_configuration").rewritten(document), "stale: python docs/make_configuration.py"
