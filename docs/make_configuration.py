@@ -1,7 +1,7 @@
 """Writes the tables of `docs/configuration.md` from the settings' own fields, their defaults, rules and comments.
 
-Run `python docs/make_configuration.py` after a setting was added or changed. A test fails when the committed tables
-are stale. A table stands between `<!-- table: limits -->` and `<!-- end -->`; the prose around is left alone.
+Run `python docs/make_configuration.py` after a setting was added or changed. A test fails when the committed
+tables are stale. A table stands between `<!-- table: limits -->` and `<!-- end -->`; the prose around is left alone.
 """
 
 # ruff: noqa: INP001 - a script, not part of a package
@@ -12,6 +12,7 @@ import ast
 import re
 import sys
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tinytown import config_sections
@@ -44,7 +45,7 @@ def comments(section: type) -> dict[str, str]:
         node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == section.__name__
     )
     found = {}
-    for field_node, following in zip(body, body[1:], strict=False):
+    for field_node, following in pairwise(body):
         if (
             isinstance(field_node, ast.AnnAssign)
             and isinstance(field_node.target, ast.Name)
@@ -73,7 +74,7 @@ def _shown(name: str, value: object, expected: str) -> str:
     if isinstance(value, int) and expected.startswith("bytes"):
         return f"{value // 2**20} MiB" if value % 2**20 == 0 else f"{value // 1024} KiB"
     if value is None or value in ("", ()):
-        return "–"
+        return "none"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
