@@ -1,7 +1,8 @@
 """Writes the tables of `docs/configuration.md` from the settings' own fields, their defaults, rules and comments.
 
 Run `python docs/make_configuration.py` after a setting was added or changed. A test fails when the committed
-tables are stale. A table stands between `<!-- table: limits -->` and `<!-- end -->`; the prose around is left alone.
+tables are stale. A table stands between `<!-- table: limits -->` and `<!-- end -->`; the prose around it is left
+alone.
 """
 
 # ruff: noqa: INP001 - a script, not part of a package

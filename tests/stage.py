@@ -43,10 +43,10 @@ class Dice(Random):
 
     def __init__(self, value: float = 1.0) -> None:
         super().__init__()
-        self._value = value
+        self.value = value
 
     def random(self) -> float:
-        return self._value
+        return self.value
 
 
 @dataclass
@@ -175,7 +175,7 @@ class Stage:
         self.nursery = nursery
         self.twin = TwinServer()
         self.wire = Held(self.twin.connect())
-        self.town = Parts(self.wire)  # type: ignore[arg-type]
+        self.town = Parts(self.wire)
         self.mailbox, self.store, self.journal = self.town.mailbox, self.town.store, self.town.journal
         self.cli = Cli()
         self.rules = RoundRules()

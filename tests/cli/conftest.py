@@ -1,81 +1,16 @@
-"""A person at a terminal: the real `tt` as a child process, in a home and a project of its own."""
+"""A person with an empty home, and one with a new town."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from tinytown.records import Agent
-from tinytown.runtime.opening import open_blocking
-from tinytown.runtime.operations.agents import Spawn, spawn
-from tinytown.transport.blocking import run_sync
-
-TT = Path(sys.executable).with_name("tt")
-FAKE_CLI = Path(__file__).parent.parent / "fake_cli.py"
-LONG = 60.0
-
-
-@dataclass
-class Said:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON value on standard output."""
-        return json.loads(self.out)
-
-
-@dataclass
-class Person:
-    """Types commands in a directory."""
-
-    directory: Path
-    environ: dict[str, str] = field(default_factory=dict)
-
-    def tt(self, *arguments: str | bytes, text: str | bytes = "", **more: str) -> Said:
-        """Run `tt` and wait for its end; `text` is its standard input, `more` its environment."""
-        done = subprocess.run(
-            [TT, *arguments],
-            input=text if isinstance(text, bytes) else text.encode(),
-            capture_output=True,
-            cwd=self.directory,
-            env={**self.environ, **more},
-            timeout=LONG,
-            check=False,
-        )
-        assert b"Traceback" not in done.stderr, done.stderr.decode()
-        return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    def begin(self, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
-        """Start `tt` and go on."""
-        return subprocess.Popen(
-            [TT, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self.directory,
-            env=self.environ,
-            **more,
-        )
-
-    def agent(self, name: str) -> Agent:
-        """A new agent that no runtime runs."""
-        with open_blocking(self.directory, environ=self.environ) as town:
-            return run_sync(spawn(town, Spawn(name, runtime=False))).agent
+from person import FAKE_CLI, TT, Person
 
 
 @pytest.fixture
@@ -96,7 +31,7 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
     try:
         yield one
     finally:
-        if (one.directory / ".tt/town").exists():
+        if (one.directory / "tinytown.toml").exists():
             ended = one.tt("stop", "--redis", "--now")
             assert ended.code == 0, ended.err
         shutil.rmtree(base)

@@ -19,8 +19,36 @@ OPTIONS = [
 ]  # fmt: skip
 TEXTS = st.one_of(
     st.sampled_from(
-        ["bob", "do it", "", "none", "null", "true", "1", "-1", "1e3", "{}", "[1]", '{"town": "x"}', "@file", "a,b", "*"]
-        + ["running", "RUNNING", "nowhere", "- a point", "--- rule", "show", "list", "complete", "é\u202e", "a=b", "\t"]
+        [
+            "bob",
+            "do it",
+            "",
+            "none",
+            "null",
+            "true",
+            "1",
+            "-1",
+            "1e3",
+            "{}",
+            "[1]",
+            '{"town": "x"}',
+            "@file",
+            "a,b",
+            "*",
+        ]
+        + [
+            "running",
+            "RUNNING",
+            "nowhere",
+            "- a point",
+            "--- rule",
+            "show",
+            "list",
+            "complete",
+            "é\u202e",
+            "a=b",
+            "\t",
+        ]
     ),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6),
 )

@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-
-from conftest import Person
+from person import Person
 
 HEAVY = {
     "trio", "redis", "asyncio", "trio_asyncio", "pydantic", "pydantic_core", "rich", "cyclopts", "attrs", "quart",

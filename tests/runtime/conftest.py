@@ -1,11 +1,14 @@
-"""What the tests of the runtime share: a stage in virtual time."""
+"""What the tests of the runtime share: a stage in virtual time, and real towns in projects of their own."""
 
 from __future__ import annotations
 
 import pytest
 import trio
+from runtime_parts import made, project, town, user
 from stage import Stage
 from trio.testing import MockClock
+
+__all__ = ("clock", "made", "project", "stage", "town", "user")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio.testing
 from runtime_parts import add, worker
 
 from tinytown.errors import AgentNotFound, Invalid, TaskNotFound
@@ -152,7 +151,6 @@ async def test_following_begins_now(made: Path) -> None:
         with trio.fail_after(5):
             while not seen:
                 await send(town, Send("ada", "Hello"))
-                await trio.sleep(0.01)
     assert seen == ["message.sent"]
 
 

@@ -105,7 +105,8 @@ class MailboxMachine(RuleBasedStateMachine):
             self.send_one(actor, message if asks else replace(message, body=Informational("y" * size)))
 
     def send_one(self, actor: Actor, message: Message) -> None:
-        full = actor.waiting >= LIMITS.inbox_messages
+        # What was pushed by hand counts only once the town has as many accepted messages as a mailbox may hold.
+        full = min(actor.waiting, len(self.model.unsettled)) >= LIMITS.inbox_messages
         town_full = len(self.model.unsettled) >= LIMITS.town_messages
         try:
             new = run_sync(self.mailbox.send(message))

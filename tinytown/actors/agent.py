@@ -301,21 +301,29 @@ class AgentActor(Actor):
         alone = len(work.entries) == 1
         for delivery, entry in work.entries:
             ended = entry.task is not None and entry.task.id not in still_open
-            outcomes[delivery.tag] = Ack() if ended else self._again(delivery, agent, turn, reason, alone=alone)
+            again = self._again(
+                delivery, agent, reason, aside=wait if alone and turn.waiting else None, alone=alone
+            )
+            outcomes[delivery.tag] = Ack() if ended else again
         self._urgent_back = sum(
             delivery.lane is Priority.URGENT and isinstance(outcomes[delivery.tag], Retry)
             for delivery, _ in work.entries
         )
         return outcomes
 
-    def _again(self, delivery: Delivery, agent: Agent, turn: Turn, reason: str, *, alone: bool) -> Outcome:
-        """What becomes of a message whose round failed."""
-        failures = delivery.failures + 1
+    def _again(
+        self, delivery: Delivery, agent: Agent, reason: str, *, alone: bool, aside: float | None
+    ) -> Outcome:
+        """What becomes of a message whose round failed.
+
+        `aside` is given when it failed alone while others wait: the seconds until the next round.
+        """
+        rules, failures = self._rules, delivery.failures + 1
         others_succeeded = delivery.failures > 0 and agent.rounds_completed > delivery.successes_before
-        if alone and others_succeeded and failures >= self._rules.attempts:
+        if alone and others_succeeded and failures >= rules.attempts:
             return DeadLetter(f"failed {failures} times while others succeeded; last: {reason}")
         delay = 0.0
-        if alone and turn.waiting and not self.ended:
+        if aside is not None and not self.ended:
             # Let the others pass: if they succeed, this message is the fault.
-            delay = pause(failures, base=self._rules.backoff_base, cap=self._rules.backoff_cap, random=1.0)
+            delay = aside + pause(failures, base=rules.backoff_base, cap=rules.backoff_cap, random=1.0)
         return Retry(delay, agent.rounds_completed)

@@ -29,6 +29,8 @@ _LITERAL = re.compile(r"-+(?:[^A-Za-z0-9-].*)?", re.DOTALL)
 _AFTER_ASSIGN, _BEFORE_DEMO = 3.5, 13.5
 """Places of the groups among the commands in the help."""
 
+_TRUST_HELP = "What tinytown.toml may run: show, accept, revoke.\n\nExample: tt trust"
+
 _MARK = "\0"
 """Stands before such a text while cyclopts reads it; no argument of a process can hold it."""
 
@@ -71,7 +73,7 @@ def _tasks_app() -> App:
 
 
 def _trust_app() -> App:
-    group = App(name="trust", help="What tinytown.toml may run: show, accept, revoke.", sort_key=_BEFORE_DEMO)
+    group = App(name="trust", help=_TRUST_HELP, sort_key=_BEFORE_DEMO)
     group.default(trust.show)
     for command in (trust.show, trust.accept, trust.revoke):
         group.command(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytown.errors import RuntimeFailed
@@ -14,7 +15,6 @@ from tinytown.transport.files import locked
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tinytown.runtime.town import Town
 
@@ -76,7 +76,16 @@ def _lives(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether it is dead and nobody has asked for its end: in a container without an init it stays so for good."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[0] in (b"Z", b"X")
 
 
 def _command(town: Town) -> list[str]:

@@ -35,7 +35,7 @@ CATALOGUE: tuple[Key, ...] = (
     Key("tasks", "tasks", "", "zset", "store", "task ids by creation; the index of tasks"),
     Key("tasks_in", "tasks:", "state", "set", "store", "task ids by state"),
     Key("held", "held", "", "set", "store", "agents that may claim nothing now"),
-    Key("tokens", "tokens", "", "hash", "store", "SHA-256 of an agent's credential -> agent id"),
+    Key("tokens", "tokens", "", "hash", "store", "agent id -> SHA-256 of its credential"),
     Key("urgent", "urgent:", "agent", "list", "mailbox", "lane: message JSON"),
     Key("high", "high:", "agent", "list", "mailbox", "lane: message JSON"),
     Key("inbox", "inbox:", "agent", "list", "mailbox", "lane of normal priority: message JSON"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tinytown.errors import Invalid
 from tinytown.runtime.operations.registry import Scope, operation, require
@@ -63,8 +63,7 @@ async def follow(town: Town, request: Events, position: str | None = None) -> As
     require(town, Scope.READ)
     wanted = await _matcher(town, request)
     start = position if position is not None else await town.journal.position()
-    following = cast("AsyncGenerator[Event, None]", town.journal.follow(start))
-    async with aclosing(following) as happening:
+    async with aclosing(town.journal.follow(start)) as happening:
         async for event in happening:
             if wanted(event):
                 yield event

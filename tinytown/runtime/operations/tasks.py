@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tinytown.errors import Invalid
+from tinytown.errors import Conflict, Invalid
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentState
 from tinytown.messages import Message, TaskAssign
@@ -15,6 +15,7 @@ from tinytown.runtime.operations.task_ends import TaskEnd, cancel_task, complete
 from tinytown.runtime.operations.task_views import TaskView, view
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
+from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
     from tinytown.lifecycle import TaskState
@@ -118,12 +119,15 @@ async def assign(town: Town, request: Assign) -> Assigned:
 
 
 async def assign_record(town: Town, task: Task, agent: Agent) -> Task:
-    """Store a new task as this agent's and tell the agent, in one commit."""
+    """Store a new task as this agent's and tell the agent, in one commit; `Conflict` when it is stored already."""
     caller = town.caller
     task = replace(task.assign(agent.id), assigned_by=caller.agent_id)
     change = town.store.change().create_task(task).send(Message(caller.agent_id, agent.id, TaskAssign(task.id)))
     change.tell(Event("task.assigned", agent=agent.id, task=task.id, detail=one_line(task.description, 100)))
-    await town.store.commit(change)
+    try:
+        await town.store.commit(change)
+    except Raced:
+        raise Conflict(f"Task {task.id} is there already", hint="Change its record, or make a new task.") from None
     return task
 
 

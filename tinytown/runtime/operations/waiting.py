@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from tinytown.errors import Invalid
 from tinytown.records import Agent, Task
 from tinytown.runtime.operations.registry import Scope, operation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
-    from tinytown.records import Event
     from tinytown.runtime.town import Town
 
 _R = TypeVar("_R", Agent, Task)
@@ -49,8 +48,7 @@ async def _until_ended(town: Town, position: str, record_id: str, read: Callable
     record = await read()
     if record.state.is_terminal:
         return record
-    following = cast("AsyncGenerator[Event, None]", town.journal.follow(position))
-    async with aclosing(following) as events:
+    async with aclosing(town.journal.follow(position)) as events:
         async for event in events:
             if record_id in (event.agent, event.task) and event.type != "message.sent":
                 record = await read()

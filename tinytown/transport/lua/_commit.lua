@@ -39,15 +39,21 @@ for _, words in ipairs(writes) do
   if words[1] == 'SET' then created[words[2]] = true end
 end
 
-local messages, per_agent, given = {}, {}, {}
-for _ = 1, tonumber(take()) do
-  local message = {agent = take(), lane = tonumber(take()), id = take(), rings = take() == '1', raw = take()}
-  local already = per_agent[message.agent] or 0
-  local refused = refusal(message.agent, message.id, caps, already, #messages)
-  if refused == -3 and created[K_agent(message.agent)] then refused = nil end
-  if refused and refused < 0 then return {refused, message.id} end
-  if not refused and not given[message.id] then
-    given[message.id] = true
+local given, ids = {}, {}
+for place = 1, tonumber(take()) do
+  given[place] = {agent = take(), lane = take(), id = take(), rings = take() == '1', raw = take()}
+  ids[place] = given[place].id
+end
+local before = seen_before(ids)
+local town = redis.call('SCARD', K_live)
+local messages, accepted, per_agent = {}, {}, {}
+for place, message in ipairs(given) do
+  if not before[place] and not accepted[message.id] then
+    local already = per_agent[message.agent] or 0
+    local refused = refusal(message.agent, caps, town + #messages, already)
+    if refused == -3 and created[K_agent(message.agent)] then refused = nil end
+    if refused then return {refused, message.id} end
+    accepted[message.id] = true
     per_agent[message.agent] = already + 1
     messages[#messages + 1] = message
   end
@@ -55,12 +61,13 @@ end
 
 local now = now_ms()
 for _, words in ipairs(writes) do redis.call(unpack(words)) end
-local rung = {}
-for _, message in ipairs(messages) do
-  deliver(message.agent, message.lane, message.id, message.raw, message.rings, now)
+local sent, rung = {}, {}
+for place, message in ipairs(messages) do
+  redis.call('RPUSH', lane_key(message.agent, tonumber(message.lane)), message.raw)
+  sent[place] = message.id
   if message.rings then rung[#rung + 1] = message.agent end
 end
-if #messages > 0 then forget_old(now, tonumber(ARGV[3]), tonumber(ARGV[4])) end
+remember(sent, rung, now, {ms = tonumber(ARGV[3]), ids = tonumber(ARGV[4])})
 for _ = 1, tonumber(take()) do
   local words = {}
   for word = 1, tonumber(take()) do words[word] = take() end

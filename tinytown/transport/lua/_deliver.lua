@@ -1,23 +1,32 @@
--- Why this message cannot be accepted now, or nil. 2: accepted before. -1: mailbox full. -2: town full. -3: no
--- such agent. `inbox` and `town` count what this script has accepted for the agent and in all, and not delivered yet.
-local function refusal(agent, id, caps, inbox, town)
-  if redis.call('ZSCORE', K_seen, id) then return 2 end
+-- Why a message for this agent cannot be accepted now, or nil. -1: mailbox full. -2: town full. -3: no such agent.
+-- `town` is how many messages the town has; `more` how many of this script are for this mailbox and not in it yet.
+local function refusal(agent, caps, town, more)
   if redis.call('EXISTS', K_agent(agent)) == 0 then return -3 end
-  if waiting(agent) + inbox >= caps.inbox then return -1 end
-  if redis.call('SCARD', K_live) + town >= caps.town then return -2 end
+  -- No mailbox can hold more accepted messages than the town has: mostly that spares the look at its lanes. What was
+  -- pushed by hand counts only in that look.
+  if town >= caps.inbox and waiting(agent) + more >= caps.inbox then return -1 end
+  if town >= caps.town then return -2 end
 end
 
--- Puts the message at the end of its lane. `rings`: it asks for work, so the agent is woken.
-local function deliver(agent, lane, id, raw, rings, now)
-  redis.call('RPUSH', lane_key(agent, lane), raw)
-  redis.call('ZADD', K_seen, now, id)
-  redis.call('SADD', K_live, id)
-  if rings then redis.call('SADD', K_ready, agent) end
+-- Which of these messages were accepted before.
+local function seen_before(ids)
+  if #ids == 0 then return {} end
+  return redis.call('ZMSCORE', K_seen, unpack(ids))
 end
 
--- De-duplication remembers a day, and never more than this many ids.
-local function forget_old(now, keep_ms, keep_ids)
-  redis.call('ZREMRANGEBYSCORE', K_seen, '-inf', now - keep_ms)
-  local over = redis.call('ZCARD', K_seen) - keep_ids
+-- Notes that messages with these ids were accepted, and that these agents were asked to work. De-duplication
+-- remembers a day, and never more than `keep.ids` of them.
+local function remember(ids, agents, now, keep)
+  if #ids == 0 then return end
+  local scored = {}
+  for _, id in ipairs(ids) do
+    scored[#scored + 1] = now
+    scored[#scored + 1] = id
+  end
+  redis.call('ZADD', K_seen, unpack(scored))
+  redis.call('SADD', K_live, unpack(ids))
+  if #agents > 0 then redis.call('SADD', K_ready, unpack(agents)) end
+  redis.call('ZREMRANGEBYSCORE', K_seen, '-inf', now - keep.ms)
+  local over = redis.call('ZCARD', K_seen) - keep.ids
   if over > 0 then redis.call('ZREMRANGEBYRANK', K_seen, 0, over - 1) end
 end

@@ -8,55 +8,88 @@
 -- ends the claim: a smaller message of a later lane must not overtake it. One message is always taken, however
 -- large: a limit must not block the mailbox.
 local deadline = now_ms() + tonumber(ARGV[1])
+local MOST = 1000 -- a script stops the whole server while it runs, and a command takes some thousand words
 
-local function take_lane(agent, lane, room, bytes_left, out)
+local agents = {}
+for at = 2, #ARGV, 4 do agents[#agents + 1] = ARGV[at] end
+local epochs = redis.call('HMGET', K_epochs, unpack(agents))
+local held = redis.call('SMISMEMBER', K_held, unpack(agents))
+local counted = redis.call('EXISTS', K_attempts, K_recoveries) > 0
+local emptied = {}
+
+-- Takes from one lane into `taken`; returns the room that is left and how many messages stay in the lane.
+local function take_lane(agent, lane, room, bytes, taken)
   local key = lane_key(agent, lane)
   local found = redis.call('LRANGE', key, 0, room - 1)
-  local taken, bytes = 0, 0
+  local count = 0
   for _, raw in ipairs(found) do
-    if bytes + #raw > bytes_left and not (taken == 0 and #out == 3) then break end
-    bytes = bytes + #raw
-    taken = taken + 1
-    local counter = counter_key(raw)
-    local tag = redis.call('INCR', K_tags)
-    redis.call('HSET', K_inflight(agent), tag, wrap(lane, counter, raw))
-    redis.call('ZADD', K_leases(agent), deadline, tag)
-    out[#out + 1] = tag
-    out[#out + 1] = lane
-    out[#out + 1] = redis.call('HGET', K_attempts, counter) or ''
-    out[#out + 1] = redis.call('HGET', K_recoveries, counter) or ''
-    out[#out + 1] = raw
+    if #raw > bytes and #taken > 0 then break end
+    bytes = bytes - #raw
+    count = count + 1
+    taken[#taken + 1] = {lane = lane, raw = raw, counter = counter_key(raw)}
   end
-  if taken > 0 then redis.call('LTRIM', key, taken, -1) end
-  return taken, bytes, taken == #found
+  if count > 0 then redis.call('LTRIM', key, count, -1) end
+  local left = #found - count
+  if #found == room then left = redis.call('LLEN', key) end
+  return room - count, bytes, left
 end
 
-local function claim(agent, epoch, room, bytes_left)
-  if fenced(agent, epoch) then return {-1, {}, 0} end
+-- Puts what was taken into the in-flight hash, and into the answer.
+local function hold(agent, taken, out)
+  local tag = redis.call('INCRBY', K_tags, #taken) - #taken
+  local values, leases, counters = {}, {}, {}
+  for place, message in ipairs(taken) do
+    values[2 * place - 1], values[2 * place] = tag + place, wrap(message.lane, message.counter, message.raw)
+    leases[2 * place - 1], leases[2 * place] = deadline, tag + place
+    counters[place] = message.counter
+  end
+  redis.call('HSET', K_inflight(agent), unpack(values))
+  redis.call('ZADD', K_leases(agent), unpack(leases))
+  local attempts = counted and redis.call('HMGET', K_attempts, unpack(counters)) or {}
+  local recoveries = counted and redis.call('HMGET', K_recoveries, unpack(counters)) or {}
+  for place, message in ipairs(taken) do
+    out[#out + 1] = tag + place
+    out[#out + 1] = message.lane
+    out[#out + 1] = attempts[place] or ''
+    out[#out + 1] = recoveries[place] or ''
+    out[#out + 1] = message.raw
+  end
+end
+
+local function claim(agent, room, bytes)
   local control = redis.call('LRANGE', K_control(agent), 0, -1)
   if #control > 0 then
     redis.call('DEL', K_control(agent))
     return {1, control, waiting(agent)}
   end
-  local out = {1, {}, 0}
-  if redis.call('SISMEMBER', K_held, agent) == 1 then
-    out[1] = -2
-  else
-    for lane = 1, LANES do
-      if room <= 0 or bytes_left <= 0 or (lane == LANES and #out > 3) then break end
-      local taken, bytes, emptied = take_lane(agent, lane, room, bytes_left, out)
-      if not emptied then break end
-      room = room - taken
-      bytes_left = bytes_left - bytes
+  local taken, left, over = {}, 0, room <= 0
+  for lane = 1, LANES do
+    if over or (lane == LANES and #taken > 0) then
+      left = left + redis.call('LLEN', lane_key(agent, lane))
+    else
+      local stay
+      room, bytes, stay = take_lane(agent, lane, room, bytes, taken)
+      left = left + stay
+      over = stay > 0 or room <= 0 or bytes <= 0
     end
   end
-  out[3] = waiting(agent)
-  if out[3] == 0 then redis.call('SREM', K_ready, agent) end
+  local out = {1, {}, left}
+  if #taken > 0 then hold(agent, taken, out) end
+  if left == 0 then emptied[#emptied + 1] = agent end
   return out
 end
 
 local results = {}
-for at = 2, #ARGV, 4 do
-  results[#results + 1] = claim(ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]))
+for place, agent in ipairs(agents) do
+  local at = 4 * place - 2
+  if outdated(ARGV[at + 1], epochs[place]) then
+    results[place] = {-1, {}, 0}
+  elseif held[place] == 1 and redis.call('EXISTS', K_control(agent)) == 0 then
+    results[place] = {-2, {}, waiting(agent)}
+    if results[place][3] == 0 then emptied[#emptied + 1] = agent end
+  else
+    results[place] = claim(agent, math.min(tonumber(ARGV[at + 2]), MOST), tonumber(ARGV[at + 3]))
+  end
 end
+if #emptied > 0 then redis.call('SREM', K_ready, unpack(emptied)) end
 return results

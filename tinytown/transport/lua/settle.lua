@@ -11,6 +11,8 @@
 -- Give them in falling order of tags, so that what goes back stands in its old order.
 -- Returns for each: 1 done, 0 not claimed (any more), -1 fenced.
 local now = now_ms()
+local counted = redis.call('EXISTS', K_attempts, K_recoveries) > 0
+local over = {}
 
 -- The tag is padded: messages that are due in the same millisecond stand in the order of these texts.
 local function later(agent, tag, lane, counter, raw, delay)
@@ -24,9 +26,12 @@ local function back(agent, lane, raw)
 end
 
 local verbs = {
-  ack = function(_, _, _, counter) forget_counters(counter) end,
+  ack = function(_, _, _, counter)
+    if counted then forget_counters(counter) else over[#over + 1] = counter end
+  end,
   ['return'] = function(agent, _, lane, _, raw) back(agent, lane, raw) end,
   retry = function(agent, tag, lane, counter, raw, delay, successes)
+    counted = true
     local count, first = string.match(redis.call('HGET', K_attempts, counter) or '', '^(%d+)|(%d+)$')
     redis.call('HSET', K_attempts, counter, string.format('%d|%s', (count or 0) + 1, first or successes))
     if delay > 0 then later(agent, tag, lane, counter, raw, delay) else back(agent, lane, raw) end
@@ -40,23 +45,27 @@ local verbs = {
   end,
 }
 
+local agents = {}
+for at = 1, #ARGV, 6 do agents[#agents + 1] = ARGV[at] end
+local epochs = redis.call('HMGET', K_epochs, unpack(agents))
 local results, quiet = {}, {}
-for at = 1, #ARGV, 6 do
-  local agent, epoch, tag, verb = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local number, text = tonumber(ARGV[at + 4]), ARGV[at + 5]
+for place, agent in ipairs(agents) do
+  local at = 6 * place - 5
+  local tag, verb, number, text = ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5]
   local value = redis.call('HGET', K_inflight(agent), tag)
-  if fenced(agent, epoch) then
-    results[#results + 1] = -1
+  if outdated(ARGV[at + 1], epochs[place]) then
+    results[place] = -1
   elseif not value then
-    results[#results + 1] = 0
+    results[place] = 0
   else
     local lane, counter, raw = unwrap(value)
     forget_claim(agent, tag)
     verbs[verb](agent, tag, lane, counter, raw, number, text)
     if verb == 'return' and number == 1 then quiet[agent] = (quiet[agent] or 0) + 1 end
-    results[#results + 1] = 1
+    results[place] = 1
   end
 end
+if #over > 0 then redis.call('SREM', K_live, unpack(over)) end
 -- Quiet only when nothing came in meanwhile, or a message would wait unseen.
 for agent, returned in pairs(quiet) do
   if waiting(agent) == returned and redis.call('LLEN', K_control(agent)) == 0 then
