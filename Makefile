@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/tt demo
 
 test: check
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/pytest -m "not long"
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -21,7 +21,7 @@ check: $(VENV)/.tested
 
 # What takes minutes: deeper property tests and longer fault injection.
 test-long: $(VENV)/.tested
-	$(BIN)/python -m pytest -m long
+	$(BIN)/pytest -m long
 
 bench: $(VENV)/.tested
 	$(BIN)/python -m bench

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 import trio.testing
@@ -34,6 +34,9 @@ from tinytown.runtime.supervisor import Supervisor
 from tinytown.transport.connection import Reply, Value
 from tinytown.transport.delivery import Control, ControlKind, Fence
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
+
+if TYPE_CHECKING:
+    from tinytown.actors.agent import RunRound
 
 _SHOWN = re.compile(r"^--- (\w+) begins\n(.*?)\n--- \1 ends$", re.DOTALL | re.MULTILINE)
 
@@ -127,6 +130,7 @@ class Held:
         self.kept = trio.Event()
         self.release = trio.Event()
         self.commands: list[tuple[Value, ...]] = []
+        """All that was asked on it."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -201,15 +205,15 @@ class Stage:
         await self.store.commit(self.store.change().create_agent(agent))
         return agent
 
-    def make_actor(self, fence: Fence, bell: Bell) -> AgentActor:
-        """The actor of an agent, as the runtime makes it."""
+    def make_actor(self, fence: Fence, bell: Bell, cli: RunRound | None = None) -> AgentActor:
+        """The actor of an agent, as the runtime makes it; its CLI is the stage's if none is given."""
         return AgentActor(
             fence,
             self.mailbox,
             bell,
             self.pace,
             progress=Progress(self.store, fence),
-            run_round=self.cli,
+            run_round=cli or self.cli,
             rules=self.rules,
             town="test",
             random=self.dice,
@@ -312,6 +316,7 @@ class Runtime:
         self.lease, self.interval = lease, interval
         self.reports: list[str] = []
         self.healed = 0
+        self.heals: Callable[[], Awaitable[object]] = trio.lowlevel.checkpoint
         self.scope = trio.CancelScope()
         self.over = trio.Event()
         self.policy = RestartPolicy()
@@ -368,7 +373,7 @@ class Runtime:
 
     async def _heal(self) -> None:
         self.healed += 1
-        await trio.lowlevel.checkpoint()
+        await self.heals()
 
     def _hear(self, payload: bytes) -> None:
         for word in payload.decode().split():
@@ -378,11 +383,11 @@ class Runtime:
     async def kill(self) -> None:
         """End it without a word, as SIGKILL does: nothing reaches the store any more."""
         with self.stage.twin.outage():
-            self.scope.cancel()
-            await self.over.wait()
+            await self.end()
 
     async def end(self) -> None:
         """End it, cutting what runs."""
+        self.supervisor.close()
         self.scope.cancel()
         await self.over.wait()
 

@@ -14,11 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinytown.config import (
+    AgentSettings,
     Limits,
     RedisSettings,
     RestartSettings,
     RuntimeSettings,
     Settings,
+    VerifyCommand,
     default_toml,
     keep_private,
     load,
@@ -27,6 +29,7 @@ from tinytown.config import (
 )
 from tinytown.config_rules import known_keys
 from tinytown.config_sections import PROJECT_KEYS, USER_KEYS
+from tinytown.config_trust import show
 from tinytown.errors import InvalidConfig, InvalidName, TownError
 from tinytown.text import term_safe
 
@@ -342,6 +345,105 @@ def test_persist_false_is_durability_none() -> None:
 @pytest.mark.parametrize("path", ["/etc/passwd", "../up", "a/../../b", "~/x", "dir/"])
 def test_files_of_the_town_stay_inside_the_town(key: str, path: str) -> None:
     assert "inside the town's directory" in str(refusal(f'[redis]\n{key} = "{path}"'))
+
+
+# --- where agents work, and what proves their work ---
+
+
+def test_agents_share_the_project_unless_worktrees_are_wanted() -> None:
+    assert parse().agent == AgentSettings(isolation="none", include=(".env",), setup=None, port_base=20_000)
+    assert parse().verify == ()
+    agent = parse(
+        """
+        [agent]
+        isolation = "worktree"
+        include = [".env", "config/**/*.local"]
+        setup = "npm ci"
+        port_base = 30000
+        """
+    ).agent
+    assert agent == AgentSettings(
+        isolation="worktree", include=(".env", "config/**/*.local"), setup="npm ci", port_base=30_000
+    )
+
+
+def test_the_users_file_may_say_how_agents_work_in_all_towns() -> None:
+    agent = parse('[agent]\nsetup = "make deps"', '[agent]\nisolation = "worktree"\nsetup = "true"').agent
+    assert (agent.isolation, agent.setup) == ("worktree", "make deps")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'isolation = "container"',
+        'include = ".env"',
+        'include = ["../secrets"]',
+        'include = ["/etc/passwd"]',
+        'include = ["~/.netrc"]',
+        'setup = ""',
+        "port_base = 80",
+        "port_base = 65530",
+    ],
+)
+def test_a_place_that_agents_cannot_have_is_refused(wrong: str) -> None:
+    assert str(refusal(f"[agent]\n{wrong}")).startswith("tinytown.toml: agent.")
+
+
+def test_verify_commands_keep_their_order_and_are_called_as_they_are_written() -> None:
+    verify = parse(
+        """
+        [[verify]]
+        name = "tests"
+        command = "make test"
+        timeout = "15m"
+        [[verify]]
+        command = "npm run lint"
+        workdir = "web"
+        """
+    ).verify
+    assert verify == (
+        VerifyCommand(name="tests", command="make test", timeout=900),
+        VerifyCommand(name="npm run lint", command="npm run lint", workdir="web", timeout=600),
+    )
+
+
+def test_the_verify_commands_of_the_project_replace_those_of_the_user() -> None:
+    user = '[[verify]]\ncommand = "mine"\n[[verify]]\ncommand = "mine too"'
+    assert [each.command for each in parse('[[verify]]\ncommand = "theirs"', user).verify] == ["theirs"]
+    assert [each.command for each in parse("", user).verify] == ["mine", "mine too"]
+
+
+@pytest.mark.parametrize(
+    ("project", "message"),
+    [
+        ('[[verify]]\nname = "x"', "tinytown.toml: verify[1] has no 'command'"),
+        (
+            '[verify]\ncommand = "x"',
+            "tinytown.toml: verify is a table that cannot be used; expected tables: [[verify]]",
+        ),
+        ("verify = [1]", "tinytown.toml: verify is a list; expected tables: [[verify]]"),
+        (
+            '[[verify]]\ncommand = "x"\n[[verify]]\ncommand = 3',
+            "tinytown.toml: verify[2].command is 3; expected a command line",
+        ),
+        (
+            '[[verify]]\ncommand = "x"\ntimeuot = 3',
+            "tinytown.toml: verify[1].timeuot is no key that Tinytown knows; did you mean verify[1].timeout?",
+        ),
+    ],
+)
+def test_a_wrong_verify_command_is_named_by_its_number(project: str, message: str) -> None:
+    assert str(refusal(project)) == message
+
+
+def test_a_cloned_project_sets_nothing_up_and_verifies_nothing_before_it_is_accepted() -> None:
+    text = '[agent]\nisolation = "worktree"\nsetup = "./evil"\n[[verify]]\ncommand = "./evil too"'
+    settings = parse_settings(text, "", {})
+    assert settings.withheld == ("agent.setup", "verify")
+    assert (settings.agent.isolation, settings.agent.setup, settings.verify) == ("worktree", None, ())
+    shown = "\n".join(show(settings.executable))
+    assert "./evil" in shown
+    assert "./evil too" in shown
 
 
 # --- errors ---

@@ -113,9 +113,9 @@ class Parts:
             await self.ask("ZADD", self.keys("leases", agent.id), 1, done.tag)
 
     async def pass_time(self) -> None:
-        """Let what is snoozed be due now, in the order in which it would have been."""
-        for place, member in enumerate(await self.ask("ZRANGE", self.keys("snoozed"), 0, -1), 1):
-            await self.ask("ZADD", self.keys("snoozed"), place, member)
+        """Let all that is snoozed be due, since the same millisecond."""
+        for member in await self.ask("ZRANGE", self.keys("snoozed"), 0, -1):
+            await self.ask("ZADD", self.keys("snoozed"), 1, member)
 
 
 def work(agent: Agent | AgentId, text: str = "do it", priority: Priority = Priority.NORMAL) -> Message:

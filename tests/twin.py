@@ -83,7 +83,9 @@ class _Socket(FakeSocket):
     def eval(self, script: bytes, numkeys: int, *keys_and_args: bytes) -> object:
         if script.startswith(b"#!"):
             # The line stays, as a comment, so that errors name the right one.
+            known_as = hashlib.sha1(script).hexdigest().encode()
             script = b"--" + script
+            self._server.script_cache[known_as] = script
         return super().eval(script, numkeys, *keys_and_args)
 
 

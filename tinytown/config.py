@@ -19,11 +19,13 @@ from tinytown.config_sections import (
     PROJECT_KEYS,
     USER_KEYS,
     AgentCli,
+    AgentSettings,
     BacklogSettings,
     Limits,
     RedisSettings,
     RestartSettings,
     RuntimeSettings,
+    VerifyCommand,
 )
 from tinytown.config_server import read_redis
 from tinytown.config_toml import default_toml
@@ -42,6 +44,7 @@ __all__ = (
     "PROJECT_FILE",
     "USER_FILE",
     "AgentCli",
+    "AgentSettings",
     "BacklogSettings",
     "Limits",
     "RedisSettings",
@@ -49,6 +52,7 @@ __all__ = (
     "RuntimeSettings",
     "Settings",
     "Sources",
+    "VerifyCommand",
     "default_toml",
     "keep_private",
     "load",
@@ -80,6 +84,8 @@ class Settings:
     restart: RestartSettings = field(default_factory=RestartSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     backlog: BacklogSettings = field(default_factory=BacklogSettings)
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    verify: tuple[VerifyCommand, ...] = ()
     agent_clis: Mapping[str, AgentCli] = field(default_factory=dict)
     townhall: Mapping[str, ConfigValue] = field(default_factory=dict, repr=False)
     executable: str = field(default="", repr=False)
@@ -164,6 +170,8 @@ def _combine(
         restart=_section(RestartSettings, "restart", project, user),
         runtime=_section(RuntimeSettings, "runtime", project, user),
         backlog=_section(BacklogSettings, "backlog", project, user),
+        agent=_section(AgentSettings, "agent", project, user),
+        verify=_verify(top.get("verify", [])),
         agent_clis={
             **_agent_clis(_sub(user, "agent_clis"), user_source),
             **_agent_clis(_sub(project, "agent_clis"), project_source),
@@ -202,11 +210,17 @@ def _sub(table: Table, key: str) -> Table:
     return cast("Table", table.get(key, {}))
 
 
-_S = TypeVar("_S", Limits, RestartSettings, RuntimeSettings, BacklogSettings)
+_S = TypeVar("_S", Limits, RestartSettings, RuntimeSettings, BacklogSettings, AgentSettings)
 
 
 def _section(kind: type[_S], key: str, project: Table, user: Table) -> _S:
-    return kind(**{**_sub(user, key), **_sub(project, key)})  # type: ignore[arg-type]
+    given = {**_sub(user, key), **_sub(project, key)}
+    return kind(**{name: tuple(item) if isinstance(item, list) else item for name, item in given.items()})  # type: ignore[arg-type]
+
+
+def _verify(found: ConfigValue) -> tuple[VerifyCommand, ...]:
+    entries = cast("list[Table]", found)
+    return tuple(VerifyCommand(**{"name": entry["command"], **entry}) for entry in entries)  # type: ignore[arg-type]
 
 
 def _agent_clis(table: Table, source: str) -> dict[str, AgentCli]:

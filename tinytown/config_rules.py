@@ -67,7 +67,14 @@ class Named(NamedTuple):
     short: str
 
 
-Rules: TypeAlias = "Mapping[str, Rule | Alias | Elsewhere | Named | Rules]"
+class Listed(NamedTuple):
+    """A list of tables, each of which needs the key `needed`."""
+
+    rules: Rules
+    needed: str
+
+
+Rules: TypeAlias = "Mapping[str, Rule | Alias | Elsewhere | Named | Listed | Rules]"
 
 
 def text(expected: str = "text", *, secret: bool = False) -> Rule:
@@ -152,7 +159,7 @@ def size(low: int, high: int) -> Rule:
     return Rule(f'bytes, or a text like "256KiB" or "64MiB", from {_bytes(low)} to {_bytes(high)}', read)
 
 
-def inside() -> Rule:
+def inside(example: str = ".tt/redis.sock") -> Rule:
     """A path below the town's directory: relative, and never upwards."""
 
     def read(value: object) -> str:
@@ -161,7 +168,7 @@ def inside() -> Rule:
             raise ValueError
         return path
 
-    return Rule('a path inside the town\'s directory, such as ".tt/redis.sock"', read)
+    return Rule(f'a path inside the town\'s directory, such as "{example}"', read)
 
 
 def texts(each: Rule) -> Rule:
@@ -206,6 +213,8 @@ def known_keys(rules: Rules, above: str = "") -> Iterator[str]:
             continue
         if isinstance(rule, Named):
             yield from known_keys(rule.rules, f"{above}{key}.<name>.")
+        elif isinstance(rule, Listed):
+            yield from known_keys(rule.rules, f"{above}{key}[].")
         elif isinstance(rule, Rule):
             yield above + key
         else:
@@ -240,6 +249,9 @@ def _read(source: str, table: Mapping[str, object], rules: Rules, root: Rules, a
         if isinstance(rule, Rule):
             out[kept] = _one(source, path, value, rule)
             continue
+        if isinstance(rule, Listed):
+            out[kept] = _listed(source, value, rule, root, path)
+            continue
         if not isinstance(value, dict):
             raise invalid(source, path, _shown(value), f"a table: [{dotted(path)}]")
         if isinstance(rule, Named):
@@ -259,6 +271,18 @@ def _named(source: str, table: Mapping[str, object], rule: Named, root: Rules, a
         if not isinstance(entry, dict):
             raise invalid(source, path, _shown(value), f"a text (its {rule.short}) or a table: [{dotted(path)}]")
         out[key] = _read(source, entry, rule.rules, root, path)
+    return out
+
+
+def _listed(source: str, value: object, rule: Listed, root: Rules, above: tuple[str, ...]) -> list[ConfigValue]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise invalid(source, above, _shown(value), f"tables: [[{dotted(above)}]]")
+    out: list[ConfigValue] = []
+    for number, item in enumerate(cast("list[dict[str, object]]", value), 1):
+        path = (*above[:-1], f"{above[-1]}[{number}]")
+        if rule.needed not in item:
+            raise InvalidConfig(f"{source}: {dotted(path)} has no '{rule.needed}'")
+        out.append(_read(source, item, rule.rules, root, path))
     return out
 
 

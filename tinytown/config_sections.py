@@ -14,6 +14,7 @@ from tinytown.config_rules import (
     MIB,
     Alias,
     Elsewhere,
+    Listed,
     Named,
     Rule,
     Rules,
@@ -58,7 +59,9 @@ def _key(default: _T, rule: Rule) -> _T:
     return field(default=default, metadata={"rule": rule})
 
 
-def _rules_of(section: type[Limits | RestartSettings | RuntimeSettings | BacklogSettings]) -> Rules:
+def _rules_of(
+    section: type[Limits | RestartSettings | RuntimeSettings | BacklogSettings | AgentSettings | VerifyCommand],
+) -> Rules:
     return {item.name: item.metadata["rule"] for item in fields(section)}
 
 
@@ -136,6 +139,35 @@ class BacklogSettings:
 
     auto_claim: bool = _key(default=False, rule=flag())
     """An idle agent takes a matching item by itself, instead of being told of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Where agents work, and what stands ready for them there."""
+
+    isolation: Literal["none", "worktree"] = _key("none", choice("none", "worktree"))
+    """`worktree`: each agent has a git worktree of its own, on the branch `tt/<name>`. `none`: all of them work in
+    the project's directory."""
+    include: tuple[str, ...] = _key((".env",), texts(inside("config/*.local")))
+    """Files that a worktree gets though git does not track them; patterns, with `**` for any directories."""
+    setup: str | None = _key(None, text("a command line"))
+    """The command that makes a new worktree ready, such as `npm ci`. Split as a shell would, run without one."""
+    port_base: int = _key(20_000, whole(1024, 65_526))
+    """Each worktree has ten ports of its own, from here on; their first is in `TINYTOWN_PORT_BASE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyCommand:
+    """One command that has to succeed before a task counts as completed."""
+
+    name: str = _key("", text("a short text"))
+    """For people; the command itself when it is left out."""
+    command: str = _key("", text("a command line"))
+    """Split as a shell would, run without one."""
+    workdir: str | None = _key(None, inside("services/api"))
+    """Relative to the directory that the agent works in."""
+    timeout: float = _key(10 * _MINUTE, duration(0.1, _DAY))
+    """A command that runs longer is ended, and has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +290,8 @@ _SHARED: Rules = {
     "restart": _rules_of(RestartSettings),
     "runtime": _rules_of(RuntimeSettings),
     "backlog": _rules_of(BacklogSettings),
+    "agent": _rules_of(AgentSettings),
+    "verify": Listed(_rules_of(VerifyCommand), needed="command"),
     "townhall": _TOWNHALL,
 }
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TRUST_NAME = "trust.json"
 
 _WHOLE = ("agent_clis", "env", "hooks", "setup", "townhall", "verify")
+_COMMAND = (("agent", "setup"),)
 _ADDRESS = (
     "url",
     "use_socket",
@@ -80,7 +81,7 @@ def split_table(table: Mapping[str, ConfigValue]) -> tuple[Table, Table]:
             (executable if section in _WHOLE else rest)[section] = value
             continue
         for key, item in value.items():
-            needs = section in _WHOLE or (section == "redis" and key in _ADDRESS)
+            needs = section in _WHOLE or (section, key) in _COMMAND or (section == "redis" and key in _ADDRESS)
             harmless = needs and item in _HARMLESS.get((section, key), ())
             side = executable if needs and not harmless else rest
             cast("Table", side.setdefault(section, {}))[key] = item

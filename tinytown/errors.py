@@ -13,6 +13,7 @@ status, the exit status of `tt`, and a `hint`, the next thing to do. An error th
     │   ├── InvalidConfig     500, exit 1   a configuration file is wrong
     │   ├── UnknownCli        422, exit 1
     │   ├── BadMessage        422, exit 1   bytes that are no message
+    │   ├── BadSnapshot       422, exit 1   a save file that cannot be used
     │   └── TooLarge          413, exit 1
     ├── Conflict              409, exit 1   right in itself, wrong now
     │   ├── IllegalTransition
@@ -138,6 +139,13 @@ class BadMessage(Invalid):
     """Bytes that are not a message of ours."""
 
     code = "bad_message"
+    exit_code = 1
+
+
+class BadSnapshot(Invalid):
+    """A save file that cannot be brought back, or a town whose save could not be; the message says what and where."""
+
+    code = "bad_snapshot"
     exit_code = 1
 
 

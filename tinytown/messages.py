@@ -192,6 +192,12 @@ BODY_TYPES: dict[str, type[Body]] = {body.type: body for body in _BODIES}
 _SHOWN = 60
 """Characters of a wrong value that an error repeats; the reason of a quarantine stays short."""
 
+# Looked up for every message, so made once; so are the JSON writer and reader, which `json.dumps` and `json.loads`
+# with options make at every call, for as much again as their work costs.
+_FIELDS = {body: tuple(item.name for item in fields(body)) for body in _BODIES}
+_PRIORITIES: dict[str, Priority] = {lane.value: lane for lane in LANES}
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 _ACTIONABLE = (Work, Query, TaskAssign, StatusRequest, Ping, Shutdown, Custom)
 
 
@@ -235,10 +241,10 @@ class Message:
                 ack["reason"] = self.body.reason
             out["ack_type"] = ack
         else:
-            for item in fields(self.body):
-                value = getattr(self.body, item.name)
+            for name in _FIELDS[type(self.body)]:
+                value = getattr(self.body, name)
                 if value is not None:
-                    out[item.name] = value
+                    out[name] = value
         out["priority"] = self.priority.value
         out["created_at"] = self.created_at
         if self.correlation_id is not None:
@@ -247,7 +253,7 @@ class Message:
 
     def encode(self) -> bytes:
         """The bytes that lie in a lane."""
-        return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":")).encode()
+        return _write(self.to_json()).encode()
 
     @classmethod
     def from_json(cls, value: JsonValue) -> Message:
@@ -260,16 +266,17 @@ class Message:
         if not isinstance(value, dict):
             raise BadMessage("a message is a JSON object")
         taken: JsonObject = {key: item for key, item in value.items() if item is not None}
-        priority = _text(taken, "priority", Priority.NORMAL)
-        if priority not in LANES:
-            raise BadMessage(f"unknown priority {priority[:_SHOWN]!r}")
+        named = _text(taken, "priority", Priority.NORMAL)
+        priority = _PRIORITIES.get(named)
+        if priority is None:
+            raise BadMessage(f"unknown priority {named[:_SHOWN]!r}")
         correlation = _text(taken, "correlation_id", "")
         return cls(
             id=MessageId(_text(taken, "id", "") or new_id()),
             sender=AgentId(_text(taken, "from", "00000000-0000-0000-0000-000000000001")),
             to=AgentId(_text(taken, "to")),
             body=_body(taken),
-            priority=Priority(priority),
+            priority=priority,
             created_at=Timestamp(_text(taken, "created_at", "") or times.now()),
             correlation_id=MessageId(correlation) if correlation else None,
         )
@@ -288,7 +295,7 @@ def decode_json(raw: bytes) -> JsonValue:
     """
     try:
         text = raw.decode("utf-8")
-        value = cast("JsonValue", json.loads(text, parse_constant=_refuse_constant, parse_float=_finite))
+        value = cast("JsonValue", _read(text))
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
@@ -311,11 +318,14 @@ def _is_text(value: JsonValue) -> TypeGuard[str]:
     return isinstance(value, str)
 
 
+_read = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+
+
 def _text(taken: JsonObject, key: str, default: str | None = None) -> str:
     value = taken.get(key, default)
-    if not _is_text(value):
-        raise BadMessage(f"'{key}' is missing" if value is None else f"'{key}' must be text")
-    return value
+    if isinstance(value, str):
+        return value
+    raise BadMessage(f"'{key}' is missing" if value is None else f"'{key}' must be text")
 
 
 def _body(taken: JsonObject) -> Body:
@@ -326,11 +336,11 @@ def _body(taken: JsonObject) -> Body:
     if body is Confirmation:
         return _confirmation(taken)
     given: dict[str, str] = {}
-    for item in fields(body):
-        optional = item.name == "current_task"
-        if optional and item.name not in taken:
+    for name in _FIELDS[body]:
+        optional = name == "current_task"
+        if optional and name not in taken:
             continue
-        given[item.name] = _text(taken, item.name)
+        given[name] = _text(taken, name)
     return body(**given)  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ They are text, so that they sort as they are and `tt` needs no calendar library 
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import NewType
 
 Timestamp = NewType("Timestamp", str)
@@ -14,7 +15,13 @@ Timestamp = NewType("Timestamp", str)
 def timestamp(seconds: float) -> Timestamp:
     """The text of a point in time given in seconds since 1970."""
     whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    return Timestamp(f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{milliseconds:03d}Z")
+    return Timestamp(f"{_second(whole)}.{milliseconds:03d}Z")
+
+
+@lru_cache(maxsize=16)
+def _second(whole: int) -> str:
+    """The text of a whole second: asked for again and again while that second lasts."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
 
 
 def now() -> Timestamp:

@@ -642,6 +642,37 @@ async def test_a_poison_message_among_fifty_stands_alone_in_the_end_and_takes_no
     assert sorted(done) == [text for text in numbered(50) if text != poison]
 
 
+async def test_what_two_runtimes_died_of_is_worked_on_alone_so_that_the_third_death_takes_no_other(
+    clock: MockClock, stage: Stage
+) -> None:
+    agent = await stage.agent()
+    await stage.inform(agent, "note")
+    await stage.send(agent, "killer", "innocent", "bystander")
+    stage.cli.behave = stage.cli.hang
+    for _ in range(2):
+        life = await stage.start(agent)
+        await settle_down()
+        with stage.twin.outage():
+            await life.end()
+
+    async def kill(run: Run) -> TurnResult:
+        return await (stage.cli.hang(run) if "killer" in run.texts else stage.cli.succeed(run))
+
+    stage.cli.behave = kill
+    life = await stage.start(agent)
+    await settle_down()
+    with stage.twin.outage():
+        await life.end()
+    await stage.start(agent)
+    await settle_down()
+
+    (entry,) = await stage.town.entries("quarantine")
+    assert b"killer" in entry["raw"]
+    assert stage.cli.worked[2:4] == [["note"], ["killer"]]
+    assert sorted(text for texts in stage.cli.worked[4:] for text in texts) == ["bystander", "innocent"]
+    assert await stage.waiting(agent) == []
+
+
 # Urgent.
 
 

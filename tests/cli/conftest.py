@@ -1,4 +1,7 @@
-"""A person with an empty home, and one with a new town."""
+"""A person with an empty home, and one with a new town.
+
+The town is made and ended by `tt` in this process: to start another one for it would take longer than most tests.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from person import FAKE_CLI, TT, Person
+
+from tinytown.cli.main import main
 
 
 @pytest.fixture
@@ -25,21 +30,22 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
     for name in ("home/.tt", "state", "town"):
         (base / name).mkdir(parents=True)
     (base / "home/.tt/config.toml").write_text(
-        f'default_cli = "fake"\n[agent_clis.fake]\ncommand = "{sys.executable} {FAKE_CLI} say=done"\n'
+        f'[agent_clis.fake]\ncommand = "{sys.executable} {FAKE_CLI} say=done"\n'
     )
-    one = Person(base / "town", {**os.environ, "PATH": f"{TT.parent}:{os.environ['PATH']}"})
+    environ = {**os.environ, "PATH": f"{TT.parent}:{os.environ['PATH']}"}
+    # Compiled once, as an installed tt is.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    one = Person(base / "town", environ)
     try:
         yield one
     finally:
         if (one.directory / "tinytown.toml").exists():
-            ended = one.tt("stop", "--redis", "--now")
-            assert ended.code == 0, ended.err
+            assert main(["stop", "--redis", "--now", "--town", str(one.directory)]) == 0
         shutil.rmtree(base)
 
 
 @pytest.fixture
 def town_dir(person: Person) -> Person:
     """The person in the directory of a new town named `demo`."""
-    made = person.tt("init", "--name", "demo")
-    assert made.code == 0, made.err
+    assert main(["init", "--name", "demo", "--town", str(person.directory)]) == 0
     return person

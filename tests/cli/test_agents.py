@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import time
 
 from person import Person
@@ -13,6 +14,15 @@ def configure(person: Person, *actions: str) -> None:
     """What the scripted CLI of the agents does from now on."""
     config = person.directory.parent / "home/.tt/config.toml"
     config.write_text(re.sub(r"fake_cli\.py .*\"", f'fake_cli.py {" ".join(actions)}"', config.read_text()))
+
+
+def read_until(process: subprocess.Popen[bytes], text: str) -> None:
+    """Read its output up to the line that holds the text."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line.decode():
+            return
+    raise AssertionError(f"it ended without saying {text!r}")
 
 
 def test_list_shows_agents_with_their_ids(town_dir: Person) -> None:
@@ -107,7 +117,7 @@ def test_wait_goes_on_when_the_server_is_replaced(town_dir: Person) -> None:
 
 
 def test_a_life_from_spawn_to_restart(town_dir: Person) -> None:
-    spawned = town_dir.tt("spawn", "backend", "--max-rounds", "1")
+    spawned = town_dir.tt("spawn", "backend", "--cli", "fake", "--max-rounds", "1")
 
     assert spawned.code == 0, spawned.err
     assert re.fullmatch(
@@ -137,7 +147,7 @@ def test_a_life_from_spawn_to_restart(town_dir: Person) -> None:
 
 def test_in_the_foreground_the_output_is_shown_until_the_agent_ends(town_dir: Person) -> None:
     configure(town_dir, "say=hello", "say=\\\\u001b[2Jbye")
-    running = town_dir.begin("spawn", "bob", "--foreground", "--max-rounds", "1")
+    running = town_dir.begin("spawn", "bob", "-m", "fake", "--foreground", "--max-rounds", "1")
     assert running.stdout is not None
     first = running.stdout.readline().decode()
     town_dir.tt("assign", "bob", "work")
@@ -152,12 +162,11 @@ def test_in_the_foreground_the_output_is_shown_until_the_agent_ends(town_dir: Pe
 
 def test_ctrl_c_in_the_foreground_stops_the_agent(town_dir: Person) -> None:
     configure(town_dir, "say=working", "wait")
-    running = town_dir.begin("spawn", "bob", "--foreground")
+    running = town_dir.begin("spawn", "bob", "--model", "fake", "--foreground")
     assert running.stdout is not None
     running.stdout.readline()
     town_dir.tt("assign", "bob", "work")
-    while b"working" not in running.stdout.readline():
-        pass
+    read_until(running, "working")
     running.send_signal(signal.SIGINT)
 
     _, err = running.communicate()

@@ -37,8 +37,8 @@ def test_the_directory_that_has_no_town_is_named_as_it_was_typed(person: Person)
         ("task shw", 'Error: Unknown command "shw". Did you mean "show"?\nHint: See: tt task --help\n'),
         ("send bob", 'Error: Command "send" parameter MESSAGE requires an argument\nHint: See: tt send --help\n'),
         (
-            "assign bob two words",
-            "Error: Too many arguments for 'tt assign': words\nHint: Put a text into quotes. See: tt assign --help\n",
+            "kill bob more",
+            "Error: Too many arguments for 'tt kill': more\nHint: Put a text into quotes. See: tt kill --help\n",
         ),
         ("task", "Error: 'tt task' needs a command\nHint: See: tt task --help\n"),
         ("spawn bob --max-rounds many", None),

@@ -245,7 +245,7 @@ def test_every_command_has_a_help_with_an_example() -> None:
 
     assert len(commands) >= 25
     for command in commands:
-        assert "\nExample: tt " in command.help, command.name
+        assert re.search(r"\n\s*Example: tt ", command.help), command.name
 
 
 def test_townhall_is_not_there_yet() -> None:

@@ -1,8 +1,8 @@
-"""Grouping: what the tasks of one scheduler pass ask for becomes one run."""
+"""Grouping: what is asked for while something is under way becomes one run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
@@ -36,7 +36,17 @@ async def test_one_by_one_runs_each_item_by_itself() -> None:
     assert run.groups == [[1], [2]]
 
 
-async def test_what_is_submitted_in_one_pass_is_one_group_and_everybody_gets_its_own_result() -> None:
+async def test_who_finds_nothing_under_way_asks_at_once() -> None:
+    run = Doubler()
+    async with trio.open_nursery() as nursery:
+        submit = Grouped(nursery)(run)
+
+        assert [await submit(1), await submit(2)] == [2, 4]
+
+    assert run.groups == [[1], [2]]
+
+
+async def test_what_comes_meanwhile_is_one_group_and_everybody_gets_its_own_result() -> None:
     run = Doubler()
     results: dict[int, int] = {}
 
@@ -45,50 +55,56 @@ async def test_what_is_submitted_in_one_pass_is_one_group_and_everybody_gets_its
 
     async with trio.open_nursery() as nursery:
         submit = Grouped(nursery)(run)
-        async with trio.open_nursery() as askers:
-            for number in range(10):
-                askers.start_soon(ask, number)
+        for number in await shut(run, nursery, submit, 0):
+            nursery.start_soon(ask, number)
+        await trio.testing.wait_all_tasks_blocked()
+        run.gate.set()
 
-    assert results == {number: 2 * number for number in range(10)}
-    assert len(run.groups) == 1
-    assert sorted(run.groups[0]) == list(range(10))
+    assert results == {number: 2 * number for number in range(1, 10)}
+    assert [sorted(group) for group in run.groups] == [[0], list(range(1, 10))]
+
+
+async def test_who_was_answered_and_asks_again_at_once_is_taken_along() -> None:
+    run = Doubler()
+
+    async def ask_twice(number: int) -> None:
+        await submit(number)
+        await submit(number)
+
+    async with trio.open_nursery() as nursery:
+        submit = Grouped(nursery)(run)
+        for number in await shut(run, nursery, submit, 0):
+            nursery.start_soon(ask_twice, number)
+        await trio.testing.wait_all_tasks_blocked()
+        run.gate.set()
+
+    assert [len(group) for group in run.groups] == [1, 9, 9]
 
 
 async def test_a_group_is_never_larger_than_it_may_be() -> None:
     run = Doubler()
     async with trio.open_nursery() as nursery:
         submit = Grouped(nursery, most=4)(run)
-        async with trio.open_nursery() as askers:
-            for number in range(10):
-                askers.start_soon(submit, number)
-
-    assert [len(group) for group in run.groups] == [4, 4, 2]
-
-
-async def test_what_comes_while_a_group_is_under_way_does_not_wait_for_it() -> None:
-    run = Doubler()
-    async with trio.open_nursery() as nursery:
-        submit = Grouped(nursery)(run)
-        run.gate = trio.Event()
-        nursery.start_soon(submit, 1)
+        for number in await shut(run, nursery, submit, 0):
+            nursery.start_soon(submit, number)
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(submit, 2)
-        await trio.testing.wait_all_tasks_blocked()
-
-        assert run.groups == [[1], [2]]
         run.gate.set()
 
+    assert [len(group) for group in run.groups] == [1, 4, 4, 1]
 
-async def test_an_item_whose_caller_was_cancelled_before_the_run_is_taken_back() -> None:
+
+async def test_an_item_whose_caller_was_cancelled_while_it_waited_is_taken_back() -> None:
     run = Doubler()
     async with trio.open_nursery() as nursery:
         submit = Grouped(nursery)(run)
+        await shut(run, nursery, submit, 0)
         with trio.CancelScope() as scope:
             scope.cancel()
             await submit(1)
+        run.gate.set()
         await trio.testing.wait_all_tasks_blocked()
 
-    assert run.groups == []
+    assert run.groups == [[0]]
 
 
 async def test_a_caller_cancelled_during_the_run_leaves_the_others_their_results() -> None:
@@ -101,16 +117,47 @@ async def test_a_caller_cancelled_during_the_run_leaves_the_others_their_results
 
     async with trio.open_nursery() as nursery:
         submit = Grouped(nursery)(run)
-        run.gate = trio.Event()
+        await shut(run, nursery, submit, 0)
         scopes = [trio.CancelScope() for _ in range(3)]
-        for number, scope in enumerate(scopes):
+        for number, scope in enumerate(scopes, 1):
             nursery.start_soon(ask, number, scope)
         await trio.testing.wait_all_tasks_blocked()
+        first, run.gate = run.gate, trio.Event()
+        first.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(run.groups[1]) == [1, 2, 3]
         scopes[1].cancel()
         await trio.testing.wait_all_tasks_blocked()
         run.gate.set()
 
-    assert sorted(results) == [0, 4]
+    assert sorted(results) == [2, 6]
+
+
+async def test_who_asked_alone_and_was_cancelled_does_not_hold_up_the_others() -> None:
+    run = Doubler()
+    results: list[int] = []
+    async with trio.open_nursery() as nursery:
+        submit = Grouped(nursery)(run)
+
+        async def first() -> None:
+            with scope:
+                await submit(0)
+
+        async def second() -> None:
+            results.append(await submit(1))
+
+        scope = trio.CancelScope()
+        run.gate = trio.Event()
+        nursery.start_soon(first)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(second)
+        await trio.testing.wait_all_tasks_blocked()
+        scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        run.gate.set()
+
+    assert results == [2]
+    assert run.groups == [[0], [1]]
 
 
 async def test_an_error_reaches_everybody_in_the_group_and_nobody_else() -> None:
@@ -125,12 +172,17 @@ async def test_an_error_reaches_everybody_in_the_group_and_nobody_else() -> None
 
     async with trio.open_nursery() as nursery:
         submit = Grouped(nursery)(run)
-        async with trio.open_nursery() as askers:
-            for number in (12, 13, 14):
-                askers.start_soon(ask, number)
+        await shut(run, nursery, submit, 0)
+        for number in (12, 13, 14):
+            nursery.start_soon(ask, number)
+        await trio.testing.wait_all_tasks_blocked()
+        run.gate.set()
+        await trio.testing.wait_all_tasks_blocked()
 
         assert sorted(failed) == [12, 13, 14]
         assert await submit(15) == 30
+        with pytest.raises(MailboxFull):
+            await submit(13)
 
 
 async def test_nobody_waits_for_ever_when_the_flushing_nursery_is_cancelled() -> None:
@@ -145,14 +197,41 @@ async def test_nobody_waits_for_ever_when_the_flushing_nursery_is_cancelled() ->
     async with trio.open_nursery() as outer:
         async with trio.open_nursery() as inner:
             submit = Grouped(inner, most=2)(run)
-            run.gate = trio.Event()
-            for number in range(3):
+            await shut(run, outer, submit, 0)
+            for number in range(1, 6):
                 outer.start_soon(ask, number)
             await trio.testing.wait_all_tasks_blocked()
+            first, run.gate = run.gate, trio.Event()
+            first.set()
+            await trio.testing.wait_all_tasks_blocked()
+            assert [len(group) for group in run.groups] == [1, 2]
             inner.cancel_scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
-        assert sorted(refused) == [0, 1, 2]
 
-        await ask(3)
+    assert sorted(refused) == [1, 2, 3, 4, 5]
 
-    assert refused[-1] == 3
+
+async def test_who_waits_when_the_flushing_nursery_is_closed_is_refused() -> None:
+    run = Doubler()
+    async with trio.open_nursery() as outer:
+        async with trio.open_nursery() as inner:
+            submit = Grouped(inner)(run)
+
+        async def ask() -> None:
+            with pytest.raises(RedisUnreachable):
+                await submit(1)
+
+        await shut(run, outer, submit, 0)
+        outer.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        run.gate.set()
+
+    assert run.groups == [[0]]
+
+
+async def shut(run: Doubler, nursery: trio.Nursery, submit: Callable[[int], Awaitable[int]], first: int) -> range:
+    """Shut the gate with one item under way; gives numbers for the next ones."""
+    run.gate = trio.Event()
+    nursery.start_soon(submit, first)
+    await trio.testing.wait_all_tasks_blocked()
+    return range(1, 10)

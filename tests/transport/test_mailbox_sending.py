@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import trio
+import trio.testing
+from servers import RunningServer
 from towns import Parts, note, snapshot, texts, work
 
 from tinytown.config import Limits
@@ -121,8 +123,8 @@ async def test_an_agent_is_ready_until_a_claim_has_emptied_its_mailbox(town: Par
     assert await town.mailbox.ready() == set()
 
 
-async def test_the_sends_of_one_moment_ring_the_bell_once_for_each_recipient(
-    connection: MultiplexedConnection,
+async def test_what_is_sent_together_rings_the_bell_once_for_each_recipient(
+    connection: MultiplexedConnection, server: RunningServer
 ) -> None:
     async with trio.open_nursery() as nursery:
         town = Parts(connection, batch=Grouped(nursery))
@@ -131,10 +133,14 @@ async def test_the_sends_of_one_moment_ring_the_bell_once_for_each_recipient(
         await connection.subscribe(town.keys("bell"), lambda payload: rings.append(payload.decode().split()))
 
         async with trio.open_nursery() as senders:
-            for message in (work(ada), work(ada), work(bob), note(bob, "rings nobody")):
-                senders.start_soon(town.mailbox.send, message)
+            with server.frozen():
+                senders.start_soon(town.mailbox.send, note(bob))  # under way while the others gather
+                await trio.testing.wait_all_tasks_blocked()
+                for message in (work(ada), work(ada), work(bob), note(bob)):
+                    senders.start_soon(town.mailbox.send, message)
+                await trio.testing.wait_all_tasks_blocked()
         await town.store.commit(town.store.change().send(work(ada)).ring(bob.id))
-        await town.mailbox.send(note(ada, "rings nobody"))
+        await town.mailbox.send(note(ada))
 
     assert [sorted(ring) for ring in rings] == [sorted([ada.id, bob.id]), sorted([ada.id, bob.id])]
 

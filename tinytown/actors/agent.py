@@ -79,6 +79,8 @@ class RoundRules:
     """So many in a row, and the fault is the agent's or its CLI's."""
     attempts: int = 5
     """So many failures of one message while others succeeded, and the fault is the message's."""
+    suspected: int = 2
+    """After so many deaths of a runtime with it in the prompt, a message is worked on alone."""
     interrupt_grace: float = 5.0
     terminate_grace: float = 10.0
 
@@ -182,12 +184,16 @@ class AgentActor(Actor):
         agent = await store.agent(self.fence.id)
         senders = {message.sender for message in (each.message for each in turn.deliveries) if message is not None}
         names = {sender.id: sender.name for sender in await store.agents_of(sorted(senders))}
-        work = await gather(store, agent, turn.deliveries, names, size=self._rules.prompt_size)
+        deliveries = turn.deliveries
+        if any(each.recoveries >= self._rules.suspected for each in deliveries):
+            # One of them may be what kills runtimes. The death after this one must not take the others with it.
+            deliveries = deliveries[:1]
+        work = await gather(store, agent, deliveries, names, size=self._rules.prompt_size)
         await self._answer(work, agent)
         if not work.entries:
             return work.decided
         if not work.asks_for_work and not await self._more_asks_for_work(turn, work):
-            return work.decide_all(Return(quiet=True))
+            return self._wait_for_work(turn, work)
         # Noted first: when the turn is cut from here on, nobody knows whether the round has begun.
         self._running = work
         try:
@@ -243,10 +249,18 @@ class AgentActor(Actor):
 
     async def _more_asks_for_work(self, turn: Turn, work: Round) -> bool:
         """Whether something behind what only informs asks for work: then this is its first part."""
-        if not turn.waiting and not any(isinstance(outcome, Return) for outcome in work.decided.values()):
+        done = sum(not isinstance(outcome, Return) for outcome in work.decided.values())
+        if not turn.waiting and len(work.entries) + done == len(turn.deliveries):
             return False
         waiting = await self.mailbox.peek(self.fence.id, most=_ALL)
         return any(message.is_actionable() for message in waiting)
+
+    @staticmethod
+    def _wait_for_work(turn: Turn, work: Round) -> Mapping[int, Outcome]:
+        """Everything but what is decided already waits until something asks for work."""
+        quiet = Return(quiet=True)
+        outcomes = {delivery.tag: work.decided.get(delivery.tag, quiet) for delivery in turn.deliveries}
+        return {tag: quiet if isinstance(outcome, Return) else outcome for tag, outcome in outcomes.items()}
 
     async def _work(self, agent: Agent, work: Round, turn: Turn) -> Mapping[int, Outcome]:
         claimed = [delivery for delivery, _ in work.entries]

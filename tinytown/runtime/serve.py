@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import traceback
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from tinytown.actors.actor import Actor, Bell, Pace
 from tinytown.actors.agent import AgentActor, RoundRules
 from tinytown.actors.child import become_subreaper, harden_process, sweep_marked
 from tinytown.actors.progress import Progress
-from tinytown.errors import RuntimeRunning, TownError
+from tinytown.errors import RuntimeRunning, TownError, Unavailable
 from tinytown.ids import AgentId
 from tinytown.records import Event
 from tinytown.runtime.ground import Ground, survey
@@ -39,6 +40,7 @@ from tinytown.runtime.lifeline import Lifeline
 from tinytown.runtime.restart import RestartPolicy
 from tinytown.runtime.supervisor import Supervisor, first_cause
 from tinytown.transport.batch import Grouped
+from tinytown.transport.blocking import BlockingConnection, run_sync
 from tinytown.transport.journal import Journal
 from tinytown.transport.mailbox import Mailbox
 from tinytown.transport.multiplexed import MultiplexedConnection
@@ -46,15 +48,19 @@ from tinytown.transport.placement import Placement, RuntimeCard, new_runtime_id
 from tinytown.transport.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from tinytown.transport.delivery import Fence
+    from tinytown.transport.files import FileLock
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 LINGER = 10
 """Seconds that a runtime in the background stays without any agent: long enough for a restart, then it ends."""
+
+_BETWEEN_LOOKS = 0.05
+"""Seconds. A lock of the system rings no bell together with a record in Redis."""
 
 CLOSING = 2.0
 """Seconds for the last writes of a runtime that ends."""
@@ -69,7 +75,7 @@ def run(root: Path, *, ready_fd: int | None = None, announce: Callable[[str], No
     """
     ground = survey(root, environ=os.environ)
     try:
-        lock = ground.state.hold_runtime()
+        lock = _hold(ground)
     except RuntimeRunning:
         _tell_ready(ready_fd)
         raise
@@ -83,6 +89,31 @@ def run(root: Path, *, ready_fd: int | None = None, announce: Callable[[str], No
             announce("".join(traceback.format_exception(group)))
             raise first_cause(group) from None
     return 0
+
+
+def _hold(ground: Ground) -> FileLock:
+    """The runtime's lock of this host; `RuntimeRunning` when its holder serves the town.
+
+    A holder that is not on the town's list yet, or not any more, begins or ends: that takes a moment, and only
+    then it is known who serves.
+    """
+    while True:
+        try:
+            return ground.state.hold_runtime()
+        except RuntimeRunning:
+            if _somebody_serves(ground):
+                raise
+        time.sleep(_BETWEEN_LOOKS)
+
+
+def _somebody_serves(ground: Ground) -> bool:
+    with BlockingConnection(ground.address) as connection:
+        placement = Placement(connection, ground.keys, ground.settings.limits)
+        try:
+            return any(card.host == ground.host for card in run_sync(placement.runtimes()))
+        except Unavailable:
+            # Without its store it serves nobody, but it is there and starts it again.
+            return True
 
 
 def _tell_ready(ready_fd: int | None) -> None:
@@ -112,11 +143,13 @@ async def _main(ground: Ground, ready_fd: int | None, announce: Callable[[str], 
 
 
 async def _end_when_idle(runtime: Runtime, scope: trio.CancelScope) -> None:
-    idle = 0
-    while idle < LINGER:
-        await trio.sleep(1)
-        idle = 0 if len(runtime.supervisor) else idle + 1
-    scope.cancel()
+    while True:
+        with trio.move_on_after(LINGER):
+            await runtime.supervisor.busy()
+        if not len(runtime.supervisor) and await runtime.retire():
+            scope.cancel()
+            return
+        await runtime.supervisor.empty()
 
 
 async def _cut_at_second_signal(runtime: Runtime, signals: AsyncIterator[int]) -> None:
@@ -134,6 +167,8 @@ class Runtime:
     card: RuntimeCard
     supervisor: Supervisor
     grace: float
+    retire: Callable[[], Awaitable[bool]]
+    """Take the runtime off the town's list, unless an agent waits for it; says whether it is off."""
 
     async def drain(self) -> None:
         """Let the turns end, within `grace` seconds; return when no agent is left."""
@@ -158,8 +193,10 @@ async def serve(ground: Ground, *, announce: Callable[[str], None]) -> AsyncIter
             async with trio.open_nursery() as children:
                 supervisor = parts.supervisor(children)
                 await parts.start(supervisor, permanent)
-                yield Runtime(card, supervisor, ground.settings.runtime.stop_grace)
-                supervisor.close()
+                try:
+                    yield Runtime(card, supervisor, ground.settings.runtime.stop_grace, parts.retire)
+                finally:
+                    supervisor.close()
                 supervisor.drop_all()
             permanent.cancel_scope.cancel()
         await parts.end()
@@ -211,6 +248,14 @@ class _Parts:
         await self._journal.append(
             Event("runtime.started", detail=f"runtime {self._card.id} on {self._card.host}")
         )
+
+    async def retire(self) -> bool:
+        """See `Runtime.retire`. Whoever spawns after it finds no runtime and starts one."""
+        await self._placement.end(self._card.id)
+        if not await self._placement.unplaced():
+            return True
+        await self._placement.begin(self._card, lease=self._ground.settings.runtime.placement_lease)
+        return False
 
     async def end(self) -> None:
         """Take the runtime off the list."""
@@ -310,6 +355,7 @@ class _Parts:
                 backoff_cap=runtime.round_backoff_cap,
                 failed_rounds=runtime.max_failed_rounds,
                 attempts=limits.max_attempts,
+                suspected=max(1, limits.max_recoveries - 1),
                 interrupt_grace=runtime.interrupt_grace,
                 terminate_grace=runtime.terminate_grace,
             ),

@@ -34,7 +34,7 @@ PLACED_AT_ONCE = 256
 """Actors in one placing script: a script stops the whole server while it runs."""
 
 _STORE_PAUSE = 5.0
-"""The longest pause, in seconds, between two tries while the store does not answer, or answers with errors. An actor
+"""The longest pause, in seconds, between two tries while the store does not answer or answers with errors. An actor
 that lived for longer had a store that was well."""
 
 _LET_GO_WITHIN = 1.0
@@ -103,6 +103,7 @@ class Supervisor:
         self._closed = False
         self._suspended = False
         self._emptied = trio.Event()
+        self._filled = trio.Event()
         self.on_end: Callable[[], object] = _nothing
         """Called when a child has gone. Its agent may wait for a new life already."""
 
@@ -161,6 +162,7 @@ class Supervisor:
                     f"{agent_id}: {placed.recovered} messages recovered, {placed.quarantined} quarantined"
                 )
             child = self._children[agent_id] = Child()
+            self._filled.set()
             self._nursery.start_soon(self._supervise, agent_id, child, placed.fence)
             started += 1
         return started
@@ -170,6 +172,13 @@ class Supervisor:
         while self._children:
             self._emptied = trio.Event()
             await self._emptied.wait()
+        await trio.lowlevel.checkpoint()
+
+    async def busy(self) -> None:
+        """Return when there is a child."""
+        while not self._children:
+            self._filled = trio.Event()
+            await self._filled.wait()
         await trio.lowlevel.checkpoint()
 
     def close(self) -> None:

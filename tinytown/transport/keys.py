@@ -65,12 +65,14 @@ CATALOGUE: tuple[Key, ...] = (
 )
 
 _BY_NAME = {key.name: key for key in CATALOGUE}
+_BY_SUFFIX = {key.suffix: key for key in CATALOGUE}
 
 LANE_KEYS = ("urgent", "high", "inbox", "low")
 """Names of the lanes' keys in the order of reading."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 _USED = re.compile(r"\bK_([a-z_]+)\b")
+_TOWN = re.compile(r"tt:([A-Za-z0-9._~%-]+):")
 
 
 def escape(town: str) -> str:
@@ -80,6 +82,15 @@ def escape(town: str) -> str:
     return "".join(
         chr(byte) if _PLAIN.fullmatch(chr(byte)) and byte < 0x80 else f"%{byte:02X}" for byte in town.encode()
     )
+
+
+def town_of(key: str) -> str | None:
+    """The name of the town whose key this is; None when no town can have it."""
+    from urllib.parse import unquote
+
+    found = _TOWN.match(key)
+    town = unquote(found[1]) if found else ""
+    return town if found and escape(town) == found[1] else None
 
 
 class Keys:
@@ -97,6 +108,15 @@ class Keys:
         if bool(key.per) != bool(part):
             raise ValueError(f"key {name!r} takes {'an ' + key.per if key.per else 'nothing more'}")
         return self.prefix + key.suffix + part
+
+    def find(self, key: str) -> tuple[Key, str] | None:
+        """The row of the catalogue for a key of this town, and the key's last part; None when it has no such key."""
+        if not key.startswith(self.prefix):
+            return None
+        rest = key[len(self.prefix) :]
+        head, colon, part = rest.partition(":")
+        row = _BY_SUFFIX.get(head + colon if part else rest)
+        return (row, part) if row is not None and bool(row.per) == bool(part) else None
 
     def lanes(self, agent_id: str) -> list[str]:
         """The four lanes of an agent, in the order of reading."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tinytown.config import Limits
     from tinytown.messages import Message
-    from tinytown.transport.connection import Connection, Value
+    from tinytown.transport.connection import Connection, Reply, Value
     from tinytown.transport.delivery import Control, Fence
     from tinytown.transport.keys import Keys
 
@@ -175,7 +175,10 @@ class Store:
         over must be told, or its messages could never leave.
         """
         script = scripts.COMMIT if change.fence is None else scripts.FINISH
-        reply = await script.run(self._connection, self._keys.prefix, self._words(change))
+        self.judge(change, await script.run(self._connection, self._keys.prefix, self.words(change)))
+
+    def judge(self, change: Change, reply: Reply) -> None:
+        """Raise what the reply of a committing script means, as `commit` does."""
         code, *rest = cast("list[int | bytes]", reply)
         if code == 0:
             raise Raced
@@ -183,10 +186,11 @@ class Store:
             raise LeaseLost(f"Agent {change.fence.id if change.fence else ''} is held by somebody else")
         if code != 1:
             refused = cast("bytes", rest[0]).decode()
-            to = next(message.to for message in change.messages if message.id == refused)
+            to = next((message.to for message in change.messages if message.id == refused), refused)
             refuse(cast("int", code), to, self._limits)
 
-    def _words(self, change: Change) -> list[Value]:
+    def words(self, change: Change) -> list[Value]:
+        """The arguments of a committing script."""
         fence = change.fence
         words: list[Value] = [*send_header(self._limits)]
         words += (fence.id, fence.epoch) if fence else ("", "")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
     from tinytown.runtime.operations.initialize import Initialized
     from tinytown.runtime.operations.status import Status
+    from tinytown.runtime.town import Town
 
 
 def init(request: Init, common: Common) -> int:
@@ -62,9 +63,14 @@ def start(request: Start, common: Common) -> int:
 
 
 def _announce(line: str) -> None:
+    """What a runtime says; it repeats what agents and servers have said."""
+    _print(term_safe(line))
+
+
+def _print(line: str) -> None:
     import sys
 
-    say(term_safe(line))
+    say(line)
     if sys.stdout is not None:
         sys.stdout.flush()
 
@@ -101,9 +107,7 @@ def stop(request: Stop, common: Common) -> int:
         else:
             say(*agents.stopped(result, town.name, now=request.now))
         if request.redis:
-            from tinytown.cli.commands.halt import halt
-
-            ended = halt(town)
+            ended = _halt(town)
             if not common.json:
                 say(
                     "   Redis of this town is stopped; its data stays."
@@ -113,6 +117,16 @@ def stop(request: Stop, common: Common) -> int:
         elif not common.json:
             say("   Central Redis remains available to other towns.")
     return 0
+
+
+def _halt(town: Town) -> bool:
+    """End this host's runtime of the town, then the server; says if there was one."""
+    from tinytown.runtime.halt import end_runtime, stop_server
+
+    end_runtime(town)
+    if town.ground.server is not None and town.settings.redis.central:
+        note("Note: the central Redis serves other towns, too, and goes on.")
+    return stop_server(town.ground)
 
 
 def status(request: Status, common: Common) -> int:
@@ -154,6 +168,7 @@ def demo(request: Demo, common: Common) -> int:
     from tinytown.runtime.demo import run
 
     directory = request.directory or common.town
+    # Its lines are safe already, and hold the colours that were asked for.
     return run(
-        directory=None if directory is None else Path(directory), announce=_announce, colour=terminal.colours()
+        directory=None if directory is None else Path(directory), announce=_print, colour=terminal.colours()
     )

@@ -24,6 +24,7 @@ from tinytown.config_trust import accept
 from tinytown.errors import Conflict, RuntimeFailed, TownError
 from tinytown.runtime.demo.limits import limited
 from tinytown.runtime.ground import survey
+from tinytown.runtime.halt import end_runtime, runtime_pids, stop_server
 from tinytown.runtime.naming import default_name
 from tinytown.runtime.opening import open_blocking
 from tinytown.runtime.operations.ending import StopTown, stop_town
@@ -31,7 +32,7 @@ from tinytown.runtime.operations.initialize import InitRequest, initialize
 from tinytown.runtime.operations.waiting import Wait, wait
 from tinytown.text import term_safe
 from tinytown.transport.blocking import run_sync
-from tinytown.transport.files import locked, try_lock
+from tinytown.transport.files import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,8 +145,7 @@ class Stage:
             # It is a child of ours; unreaped, it would look alive to whoever asks.
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-        if ground.server is not None and not ground.settings.redis.central:
-            ground.server.stop()
+        stop_server(ground)
 
     def _end_runtime(self, ground: Ground, pids: list[int], *, now: bool) -> None:
         lock = try_lock(ground.state.runtime_lock)
@@ -153,17 +153,11 @@ class Stage:
             lock.release()
             return
         with open_blocking(self.root, environ=self.environ) as town:
-            cards = run_sync(town.placement.runtimes())
-            pids += [card.pid for card in cards if card.host == ground.host and card.pid > 0]
+            pids += runtime_pids(town)
             asked = run_sync(stop_town(town, StopTown(now=now)))
             for agent in asked.agents:
                 run_sync(wait(town, Wait(agent=agent.id)))
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        with locked(ground.state.runtime_lock):
-            # Its lock is free: it has written its last.
-            return
+            end_runtime(town)
 
 
 def choose(directory: Path | None, environ: Mapping[str, str]) -> Stage:

@@ -75,4 +75,6 @@ class View:
         """Why it ends here."""
         first, *more = term_safe(message).splitlines() or [""]
         self.happened("❌", self.paint(first, RED))
-        self.plain(*(f"          {line}" for line in more), *(f"   Hint: {line}" for line in hint.splitlines()))
+        self.plain(
+            *(f"          {line}" for line in more), *(f"   Hint: {line}" for line in term_safe(hint).splitlines())
+        )

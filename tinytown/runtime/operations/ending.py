@@ -7,7 +7,7 @@ where one lives, is told past its mailbox; where none lives, the record is broug
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tinytown.errors import Conflict, IllegalTransition
 from tinytown.ids import SUPERVISOR_ID
@@ -18,6 +18,8 @@ from tinytown.transport.delivery import Control, ControlKind
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tinytown.records import Agent
     from tinytown.runtime.town import Town
     from tinytown.transport.store import Change
@@ -29,6 +31,13 @@ class Kill:
 
     agent: str
     now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Let an agent end: it takes no new turn, and ends after the one that runs."""
+
+    agent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +72,37 @@ async def kill(town: Town, request: Kill) -> Killed:
     agent = await town.store.find_agent(request.agent)
     if agent.id == SUPERVISOR_ID:
         raise Conflict("The conductor is no agent that can be killed", hint="End it where it runs.")
-    return await _end(town, agent, now=request.now, held=agent.id in await _held(town, [agent]))
+    return await _end(town, agent, _KILL, now=request.now, held=agent.id in await held_agents(town, [agent]))
+
+
+@operation("agent.close", Scope.MANAGE)
+async def close(town: Town, request: Close) -> Killed:
+    """Let an agent end after its turn; what waits in its mailbox stays there.
+
+    Raises `AgentNotFound`, and `IllegalTransition` for one that is stopped already.
+    """
+    agent = await town.store.find_agent(request.agent)
+    if agent.id == SUPERVISOR_ID:
+        raise Conflict("The conductor is no agent that can be closed", hint="End it where it runs.")
+    return await _end(town, agent, _CLOSE, now=False, held=agent.id in await held_agents(town, [agent]))
 
 
 @operation("town.stop", Scope.MANAGE)
 async def stop_town(town: Town, request: StopTown) -> Stopped:
     """Ask all agents of the town to end."""
     alive = [agent for agent in await town.store.agents() if not agent.state.is_terminal]
-    held = await _held(town, alive)
+    held = await held_agents(town, alive)
     asked = []
     for agent in alive:
         try:
-            asked.append((await _end(town, agent, now=request.now, held=agent.id in held)).agent)
+            asked.append((await _end(town, agent, _KILL, now=request.now, held=agent.id in held)).agent)
         except IllegalTransition:
             # It ended by itself in the meantime.
             continue
     return Stopped(len(asked), tuple(asked))
 
 
-async def _held(town: Town, agents: list[Agent]) -> set[str]:
+async def held_agents(town: Town, agents: Sequence[Agent]) -> set[str]:
     """Those that a living runtime holds."""
     holders = await town.placement.holders([agent.id for agent in agents])
     if not holders:
@@ -90,17 +111,27 @@ async def _held(town: Town, agents: list[Agent]) -> set[str]:
     return {agent_id for agent_id, runtime in holders.items() if runtime in living}
 
 
-async def _end(town: Town, agent: Agent, *, now: bool, held: bool) -> Killed:
+class _Word(NamedTuple):
+    """What a person asked for, and the event that tells of it."""
+
+    asked: str
+    event: str
+
+
+_KILL, _CLOSE = _Word("kill", "agent.killed"), _Word("close", "agent.closed")
+
+
+async def _end(town: Town, agent: Agent, word: _Word, *, now: bool, held: bool) -> Killed:
     while True:
         seen = await town.store.see_agent(agent.id)
-        move = _move(seen.record, held=held)
+        move = _move(seen.record, word.asked, held=held)
         after = seen.record.after(move) if move is not None else seen.record
         change = town.store.change().replace_agent(seen, after)
         if held:
             kind = ControlKind.STOP if now else ControlKind.WAKE
             change.control(after.id, Control(kind, after.incarnation, town.caller.name))
         how = "now" if now else "after its turn"
-        change.tell(Event("agent.killed", agent=after.id, detail=f"{after.name}, {how}, by {town.caller.name}"))
+        change.tell(Event(word.event, agent=after.id, detail=f"{after.name}, {how}, by {town.caller.name}"))
         if after.state.is_terminal:
             await _close(town, change, after)
         try:
@@ -110,13 +141,13 @@ async def _end(town: Town, agent: Agent, *, now: bool, held: bool) -> Killed:
         return Killed(after, after.state.is_terminal)
 
 
-def _move(agent: Agent, *, held: bool) -> AgentEvent | None:
+def _move(agent: Agent, asked: str, *, held: bool) -> AgentEvent | None:
     """What has to happen to the record, None when it says already what is wanted. A living actor does the rest."""
     if agent.state is AgentState.STOPPED:
         raise IllegalTransition(
             f"Agent '{agent.name}'",
             now=agent.state.value,
-            event="kill",
+            event=asked,
             hint=f"It has ended already. Start it again with: tt restart {agent.name}",
         )
     if not held or agent.state is AgentState.ERROR:

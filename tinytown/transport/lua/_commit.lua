@@ -6,77 +6,85 @@
 --   n messages: agent, lane, id, rings, bytes
 --   n events:   number of words, words...
 --   n bells:    agent
--- Returns {1}, {0, key} for a check that failed, {-4} when fenced, {code, message id} for a message refused.
+-- What refuses it is {0, key} for a check that failed, {-4} when fenced, {code, message id} for a message refused.
 local at = 7
 local function take()
   at = at + 1
   return ARGV[at]
 end
 
-local caps = {inbox = tonumber(ARGV[1]), town = tonumber(ARGV[2])}
-if fenced(ARGV[6], ARGV[7]) then return {-4} end
+local function take_groups()
+  local groups = {}
+  for group = 1, tonumber(take()) do
+    local words = {}
+    for word = 1, tonumber(take()) do words[word] = take() end
+    groups[group] = words
+  end
+  return groups
+end
 
-for _ = 1, tonumber(take()) do
-  local key, kind, expected = take(), take(), take()
-  if kind == '-' then
-    if redis.call('HEXISTS', key, expected) == 1 then return {0, key} end
-  else
-    local found = redis.call('GET', key)
-    if (kind == '!' and found) or (kind == '=' and found ~= expected) then return {0, key} end
+-- Reads the change and looks whether it can be done. Returns what refuses it, or nil and what carries it out:
+-- until that is called nothing is written.
+local function prepared()
+  if fenced(ARGV[6], ARGV[7]) then return {-4} end
+
+  for _ = 1, tonumber(take()) do
+    local key, kind, expected = take(), take(), take()
+    if kind == '-' then
+      if redis.call('HEXISTS', key, expected) == 1 then return {0, key} end
+    else
+      local found = redis.call('GET', key)
+      if (kind == '!' and found) or (kind == '=' and found ~= expected) then return {0, key} end
+    end
+  end
+
+  -- A record that this very commit creates may be written to at once.
+  local writes, created = take_groups(), {}
+  for _, words in ipairs(writes) do
+    if words[1] == 'SET' then created[words[2]] = true end
+  end
+
+  local given, ids = {}, {}
+  for place = 1, tonumber(take()) do
+    given[place] = {agent = take(), lane = take(), id = take(), rings = take() == '1', raw = take()}
+    ids[place] = given[place].id
+  end
+  local before = seen_before(ids)
+  local caps = {inbox = tonumber(ARGV[1]), town = tonumber(ARGV[2])}
+  local town = redis.call('SCARD', K_live)
+  local messages, accepted, per_agent = {}, {}, {}
+  for place, message in ipairs(given) do
+    if not before[place] and not accepted[message.id] then
+      local already = per_agent[message.agent] or 0
+      local refused = refusal(message.agent, caps, town + #messages, already)
+      if refused == -3 and created[K_agent(message.agent)] then refused = nil end
+      if refused then return {refused, message.id} end
+      accepted[message.id] = true
+      per_agent[message.agent] = already + 1
+      messages[#messages + 1] = message
+    end
+  end
+
+  local events, bells = take_groups(), {}
+  for place = 1, tonumber(take()) do bells[place] = take() end
+
+  return nil, function()
+    local now = now_ms()
+    for _, words in ipairs(writes) do redis.call(unpack(words)) end
+    local sent, rung = {}, {}
+    for place, message in ipairs(messages) do
+      redis.call('RPUSH', lane_key(message.agent, tonumber(message.lane)), message.raw)
+      sent[place] = message.id
+      if message.rings then rung[#rung + 1] = message.agent end
+    end
+    remember(sent, rung, now, {ms = tonumber(ARGV[3]), ids = tonumber(ARGV[4])})
+    for _, words in ipairs(events) do
+      redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[5], '*', 'ms', now, unpack(words))
+    end
+    for _, agent in ipairs(bells) do
+      redis.call('SADD', K_ready, agent)
+      rung[#rung + 1] = agent
+    end
+    if #rung > 0 then redis.call('PUBLISH', K_bell, table.concat(rung, ' ')) end
   end
 end
-
-local writes = {}
-for _ = 1, tonumber(take()) do
-  local words = {}
-  for word = 1, tonumber(take()) do words[word] = take() end
-  writes[#writes + 1] = words
-end
-
--- A record that this very commit creates may be written to at once.
-local created = {}
-for _, words in ipairs(writes) do
-  if words[1] == 'SET' then created[words[2]] = true end
-end
-
-local given, ids = {}, {}
-for place = 1, tonumber(take()) do
-  given[place] = {agent = take(), lane = take(), id = take(), rings = take() == '1', raw = take()}
-  ids[place] = given[place].id
-end
-local before = seen_before(ids)
-local town = redis.call('SCARD', K_live)
-local messages, accepted, per_agent = {}, {}, {}
-for place, message in ipairs(given) do
-  if not before[place] and not accepted[message.id] then
-    local already = per_agent[message.agent] or 0
-    local refused = refusal(message.agent, caps, town + #messages, already)
-    if refused == -3 and created[K_agent(message.agent)] then refused = nil end
-    if refused then return {refused, message.id} end
-    accepted[message.id] = true
-    per_agent[message.agent] = already + 1
-    messages[#messages + 1] = message
-  end
-end
-
-local now = now_ms()
-for _, words in ipairs(writes) do redis.call(unpack(words)) end
-local sent, rung = {}, {}
-for place, message in ipairs(messages) do
-  redis.call('RPUSH', lane_key(message.agent, tonumber(message.lane)), message.raw)
-  sent[place] = message.id
-  if message.rings then rung[#rung + 1] = message.agent end
-end
-remember(sent, rung, now, {ms = tonumber(ARGV[3]), ids = tonumber(ARGV[4])})
-for _ = 1, tonumber(take()) do
-  local words = {}
-  for word = 1, tonumber(take()) do words[word] = take() end
-  redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[5], '*', 'ms', now, unpack(words))
-end
-for _ = 1, tonumber(take()) do
-  local agent = take()
-  redis.call('SADD', K_ready, agent)
-  rung[#rung + 1] = agent
-end
-if #rung > 0 then redis.call('PUBLISH', K_bell, table.concat(rung, ' ')) end
-return {1}

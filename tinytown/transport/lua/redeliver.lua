@@ -1,0 +1,40 @@
+#!lua
+--@ include _clock _lanes _deliver _claimed
+-- Puts dead letters and quarantined messages back at the end of their lanes, as if they had just been accepted:
+-- nothing is counted against them any more.
+-- ARGV: inbox cap, town cap, ms to remember ids, ids to remember, journal length, who asks, then for each:
+--   'dlq' or 'quarantine', id of the entry.
+-- Returns for each: 1 done, 0 not there (any more), or a refusal (see _deliver); what is refused stays.
+local caps = {inbox = tonumber(ARGV[1]), town = tonumber(ARGV[2])}
+local keep = {ms = tonumber(ARGV[3]), ids = tonumber(ARGV[4])}
+local now = now_ms()
+
+local function fields_of(stream, id)
+  local entry = redis.call('XRANGE', stream, id, id)[1]
+  if not entry then return nil end
+  local fields = {}
+  for at = 1, #entry[2], 2 do fields[entry[2][at]] = entry[2][at + 1] end
+  return fields
+end
+
+local results, rung, told = {}, {}, {}
+for at = 7, #ARGV, 2 do
+  local stream = ARGV[at] == 'dlq' and K_dlq or K_quarantine
+  local letter = fields_of(stream, ARGV[at + 1])
+  local refused = letter and refusal(letter.agent, caps, redis.call('SCARD', K_live), 0)
+  results[#results + 1] = refused or (letter and 1 or 0)
+  if letter and not refused then
+    redis.call('XDEL', stream, ARGV[at + 1])
+    forget_counters(letter.key)
+    redis.call('RPUSH', lane_key(letter.agent, tonumber(letter.lane)), letter.raw)
+    remember({letter.key}, {letter.agent}, now, keep)
+    redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[5], '*', 'type', 'dead_letter.retried', 'ms', now,
+      'agent', letter.agent, 'message', letter.key, 'detail', 'by ' .. ARGV[6])
+    if not told[letter.agent] then
+      told[letter.agent] = true
+      rung[#rung + 1] = letter.agent
+    end
+  end
+end
+if #rung > 0 then redis.call('PUBLISH', K_bell, table.concat(rung, ' ')) end
+return results
