@@ -130,9 +130,7 @@ def measure_redis_benchmark(socket: str, tasks: int, seconds: float) -> dict[str
 STACKS: dict[str, Callable[[str, int, float], dict[str, float] | None]] = {
     "ours": measure_ours,
     "redis-py": lambda socket, tasks, seconds: measure_redis_py(socket, tasks, seconds, blocking_pool=False),
-    "redis-py pool 50": lambda socket, tasks, seconds: measure_redis_py(
-        socket, tasks, seconds, blocking_pool=True
-    ),
+    "redis-py pool 50": lambda socket, tasks, seconds: measure_redis_py(socket, tasks, seconds, blocking_pool=True),
     "redis-benchmark": measure_redis_benchmark,
     "blocking": measure_blocking,
 }

@@ -23,6 +23,7 @@ import trio
 import trio.testing
 from turns import Figures, Rounds, in_a_process, in_turns, middle, ratio, server
 
+from tinytown.actors.actor import Bell
 from tinytown.config import Limits
 from tinytown.ids import SUPERVISOR_ID, AgentId, new_id
 from tinytown.messages import Message, Priority, Work
@@ -104,33 +105,23 @@ async def cpu_of(connection: Connection) -> float:
     """CPU seconds that the server has used."""
     info = await connection.execute("INFO", "cpu")
     assert isinstance(info, bytes)
-    return sum(
-        float(line[line.index(b":") + 1 :])
-        for line in info.split()
-        if line.startswith(b"used_cpu_") and line.split(b":")[0] in (b"used_cpu_sys", b"used_cpu_user")
-    )
+    used = dict(line.split(":") for line in info.decode().splitlines() if ":" in line)
+    return float(used["used_cpu_sys"]) + float(used["used_cpu_user"])
 
 
 class Bells:
     """Wakes agents by the town's bell, as a runtime does."""
 
     def __init__(self) -> None:
-        self.sleeping: dict[bytes, trio.Event] = {}
-        self.rung: set[bytes] = set()
+        self.bells: dict[bytes, Bell] = {}
 
     def ring(self, payload: bytes) -> None:
         for name in payload.split():
-            self.rung.add(name)
-            event = self.sleeping.get(name)
-            if event is not None:
-                event.set()
+            self.bells[name].ring()
 
-    async def wait(self, name: bytes) -> None:
-        if name not in self.rung:
-            event = self.sleeping[name] = trio.Event()
-            await event.wait()
-            del self.sleeping[name]
-        self.rung.discard(name)
+    def hang(self, agent_id: AgentId) -> Bell:
+        bell = self.bells[agent_id.encode()] = Bell()
+        return bell
 
 
 class Town:
@@ -153,9 +144,7 @@ class Town:
         await placement.begin(RuntimeCard(runtime, "bench", 1, ""), lease=3600.0)
         for start in range(0, number, 1000):
             part = records[start : start + 1000]
-            await self.connection.pipeline(
-                [("SET", self.keys("agent", agent.id), agent.encode()) for agent in part]
-            )
+            await self.connection.pipeline([("SET", self.keys("agent", agent.id), agent.encode()) for agent in part])
             for placed in await placement.place(runtime, [agent.id for agent in part]):
                 assert placed.fence is not None
                 self._nursery.start_soon(self._work, placed.fence, handled)
@@ -163,9 +152,10 @@ class Town:
         await trio.testing.wait_all_tasks_blocked()
 
     async def _work(self, fence: Fence, handled: Callable[[int], None]) -> None:
-        name = fence.id.encode()
+        bell = self.bells.hang(fence.id)
         while True:
-            await self.bells.wait(name)
+            await bell.wait()
+            bell.take()
             waiting = 1
             while waiting:
                 claim = await self.mailbox.claim(fence, count=CLAIM, size=1 << 20, lease=LEASE)
@@ -236,8 +226,9 @@ async def measure_wake(connection: MultiplexedConnection, agents: int, seconds: 
         await town.settle_in(agents, handled)
         while clock() < until:
             in_hands = trio.Event()
+            message = message_for(chance.choice(town.agents), chance)
             began = clock()
-            await town.mailbox.send(message_for(chance.choice(town.agents), chance))
+            await town.mailbox.send(message)
             await in_hands.wait()
             await pause()
             began = clock()

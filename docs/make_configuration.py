@@ -30,11 +30,7 @@ def sections() -> dict[str, type]:
     found = {}
     for item in fields(Settings):
         default = item.default_factory() if item.default_factory is not MISSING else None
-        if (
-            default is not None
-            and is_dataclass(default)
-            and all("rule" in each.metadata for each in fields(default))
-        ):
+        if default is not None and is_dataclass(default) and all("rule" in each.metadata for each in fields(default)):
             found[item.name] = type(default)
     return found
 
@@ -42,9 +38,7 @@ def sections() -> dict[str, type]:
 def comments(section: type) -> dict[str, str]:
     """The text that stands below each field of a class."""
     tree = ast.parse(Path(config_sections.__file__).read_text(encoding="utf-8"))
-    body = next(
-        node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == section.__name__
-    )
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == section.__name__)
     found = {}
     for field_node, following in pairwise(body):
         if (
@@ -85,9 +79,7 @@ def rewritten(document: str) -> str:
     marked = sorted(found["name"] for found in _MARKED.finditer(document))
     if marked != sorted(known):
         raise ValueError(f"the document has tables of {marked}, the settings have {sorted(known)}")
-    return _MARKED.sub(
-        lambda found: f"{found[1]}{table(found['name'], known[found['name']])}\n{found[3]}", document
-    )
+    return _MARKED.sub(lambda found: f"{found[1]}{table(found['name'], known[found['name']])}\n{found[3]}", document)
 
 
 def main() -> int:

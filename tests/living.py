@@ -142,12 +142,12 @@ class LivingTown:
 
     # Doing.
 
-    def spawn(self, *names: str) -> None:
+    def spawn(self, *names: str, cli: str = "notes") -> None:
         """Agents that no runtime holds yet."""
 
         async def create(store: Store) -> None:
             for name in names:
-                agent = Agent(name=name, cli="notes", max_rounds=1_000_000, host=self.ground.host)
+                agent = Agent(name=name, cli=cli, max_rounds=1_000_000, host=self.ground.host)
                 await store.commit(store.change().create_agent(agent).ring(agent.id))
                 self.agents.append(agent)
 

@@ -13,6 +13,7 @@ import pytest
 from servers import RunningServer
 
 from tinytown.ids import AgentId
+from tinytown.lifecycle import AgentEvent
 from tinytown.records import Agent
 from tinytown.runtime.caller import ID_VARIABLE, TOKEN_VARIABLE, Caller, Scope, digest
 from tinytown.runtime.opening import open_blocking
@@ -20,6 +21,8 @@ from tinytown.runtime.operations.agents import Spawn, spawn
 from tinytown.runtime.operations.initialize import InitRequest, initialize
 from tinytown.runtime.town import Town
 from tinytown.transport.blocking import run_sync
+from tinytown.transport.delivery import Control, Fence
+from tinytown.transport.placement import RuntimeCard, new_runtime_id
 
 
 @pytest.fixture
@@ -65,10 +68,13 @@ def add(town: Town, name: str, **wanted: object) -> Agent:
 
 def limit(town: Town, **limits: int) -> None:
     """Let the town have these limits from here on."""
-    settings = replace(town.settings, limits=replace(town.settings.limits, **limits))
-    town.__init__(  # type: ignore[misc]
-        replace(town.ground, settings=settings), town.connection, town.caller, environ=town.environ
-    )
+    configure(town, limits=replace(town.settings.limits, **limits))
+
+
+def configure(town: Town, **sections: object) -> None:
+    """Let the town have these settings from here on."""
+    town.ground.settings = replace(town.settings, **sections)  # type: ignore[arg-type]
+    town.__init__(town.ground, town.connection, town.caller, environ=town.environ)  # type: ignore[misc]
 
 
 def credential_of(town: Town, agent_id: AgentId, token: str = "a secret") -> dict[str, str]:
@@ -85,3 +91,34 @@ def worker(town: Town, agent: Agent) -> Town:
         Caller("agent", agent.id, agent.name, frozenset({Scope.READ})),
         environ=town.environ,
     )
+
+
+def place(town: Town, agent: Agent, *, lease: float = 60.0) -> Fence:
+    """Somewhere a runtime lives that holds this agent."""
+    card = RuntimeCard(new_runtime_id(), "elsewhere", 1, "2026-01-01T00:00:00.000Z")
+    run_sync(town.placement.begin(card, lease=lease))
+    (placed,) = run_sync(town.placement.place(card.id, [agent.id]))
+    assert placed.fence is not None
+    return placed.fence
+
+
+def move(town: Town, agent: Agent, *events: AgentEvent) -> Agent:
+    """What its actor would have written."""
+
+    def decide(found: Agent) -> Agent:
+        for event in events:
+            found = found.after(event)
+        return found
+
+    return run_sync(town.store.update_agent(agent.id, decide))
+
+
+def controls(town: Town, agent: Agent) -> list[Control]:
+    """What its actor was told past its mailbox and has not taken."""
+    found = run_sync(town.connection.execute("LRANGE", town.keys("control", agent.id), 0, -1))
+    return [Control.decode(raw) for raw in found]  # type: ignore[union-attr, arg-type]
+
+
+def happened(town: Town) -> list[str]:
+    """The types of the last events."""
+    return [event.type for event in run_sync(town.journal.latest(100))]

@@ -173,9 +173,7 @@ class Life:
 class Stage:
     """A town on the twin, whose bells ring the actors that were started here."""
 
-    def __init__(
-        self, nursery: trio.Nursery, *, rules: RoundRules | None = None, pace: Pace | None = None
-    ) -> None:
+    def __init__(self, nursery: trio.Nursery, *, rules: RoundRules | None = None, pace: Pace | None = None) -> None:
         self.nursery = nursery
         self.twin = TwinServer()
         self.wire = Held(self.twin.connect())

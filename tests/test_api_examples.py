@@ -30,9 +30,7 @@ def documented() -> Iterator[tuple[str, str]]:
     places: list[tuple[str, object]] = [("tinytown", tinytown)]
     for kind in (Town, AgentHandle, Channel):
         places.append((kind.__name__, kind))
-        places += [
-            (f"{kind.__name__}.{name}", each) for name, each in vars(kind).items() if not name.startswith("_")
-        ]
+        places += [(f"{kind.__name__}.{name}", each) for name, each in vars(kind).items() if not name.startswith("_")]
     for name, each in places:
         text = inspect.getdoc(each) or ""
         if ">>>" in text:

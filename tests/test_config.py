@@ -141,9 +141,7 @@ def test_what_is_no_duration_is_refused(written: str) -> None:
     assert "expected seconds" in str(refusal(f"[runtime]\nround_timeout = {written}"))
 
 
-@pytest.mark.parametrize(
-    "written", ["true", '""', '"12XB"', '"1.5MiB"', "1023", '"65MiB"', '"9999999999999999GiB"']
-)
+@pytest.mark.parametrize("written", ["true", '""', '"12XB"', '"1.5MiB"', "1023", '"65MiB"', '"9999999999999999GiB"'])
 def test_what_is_no_size_is_refused(written: str) -> None:
     assert "expected bytes" in str(refusal(f"[limits]\nmessage_bytes = {written}"))
 
@@ -266,9 +264,7 @@ def test_a_host_that_is_this_machine_is_our_own_server(host: str) -> None:
 
 
 def test_the_books_default_file_is_our_own_server_on_its_socket() -> None:
-    redis = parse(
-        '[redis]\nuse_socket = true\nsocket_path = ".tt/redis.sock"\nhost = "127.0.0.1"\nport = 6379'
-    ).redis
+    redis = parse('[redis]\nuse_socket = true\nsocket_path = ".tt/redis.sock"\nhost = "127.0.0.1"\nport = 6379').redis
     assert redis == RedisSettings()
 
 
@@ -565,9 +561,7 @@ def test_both_files_know_the_same_keys_but_for_the_towns_name() -> None:
 
 
 def test_the_generated_file_reads_back_as_it_was_meant(tmp_path: Path) -> None:
-    text = default_toml(
-        'My "Awesome" Projekt ü', default_cli="codex", max_agents=4, presets={"claude": "claude -p"}
-    )
+    text = default_toml('My "Awesome" Projekt ü', default_cli="codex", max_agents=4, presets={"claude": "claude -p"})
     settings = parse_settings(text, "", {})
     assert settings.name == 'My "Awesome" Projekt ü'
     assert (settings.default_cli, settings.max_agents) == ("codex", 4)

@@ -51,9 +51,7 @@ def test_a_diagram_has_an_arrow_for_every_move_and_no_other(diagrams: ModuleType
 
 def test_prose_around_the_diagrams_is_left_alone(diagrams: ModuleType) -> None:
     document = (
-        "# Head\n"
-        + "".join(f"before\n<!-- diagram: {name} -->\nold\n<!-- end -->\n" for name in MACHINES)
-        + "tail"
+        "# Head\n" + "".join(f"before\n<!-- diagram: {name} -->\nold\n<!-- end -->\n" for name in MACHINES) + "tail"
     )
     drawn = diagrams.redrawn(document)
     assert "old" not in drawn

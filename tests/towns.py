@@ -178,9 +178,7 @@ def _canonical(kind: str, content: Any) -> Any:
         return set(content)
     if kind == "zset":
         pairs = (
-            content
-            if not content or isinstance(content[0], list)
-            else zip(content[::2], content[1::2], strict=True)
+            content if not content or isinstance(content[0], list) else zip(content[::2], content[1::2], strict=True)
         )
         return [(member, float(score)) for member, score in pairs]
     return content
@@ -196,7 +194,6 @@ def _known(name: str, kind: str, keys: Keys) -> bool:
         return False
     rest = name.removeprefix(keys.prefix)
     return any(
-        kind == key.type
-        and (rest.startswith(key.suffix) and rest != key.suffix if key.per else rest == key.suffix)
+        kind == key.type and (rest.startswith(key.suffix) and rest != key.suffix if key.per else rest == key.suffix)
         for key in CATALOGUE
     )

@@ -56,9 +56,7 @@ def read_toml(text: str, source: str, rules: Rules) -> Table:
         raise InvalidConfig(f"{source} is not readable as TOML: {reason}") from None
     except ValueError:
         # Python's own bound on the digits of a number; its text talks of an interpreter setting.
-        raise InvalidConfig(
-            f"{source} is not readable as TOML: it holds a number of thousands of digits"
-        ) from None
+        raise InvalidConfig(f"{source} is not readable as TOML: it holds a number of thousands of digits") from None
     return read_table(source, table, rules)
 
 

@@ -139,6 +139,8 @@ class BacklogSettings:
 
     auto_claim: bool = _key(default=False, rule=flag())
     """An idle agent takes a matching item by itself, instead of being told of it."""
+    reclaim_after: float = _key(10 * _MINUTE, duration(0, 30 * _DAY))
+    """With `auto_claim`: how long an agent has ended before its work goes to the backlog by itself; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,9 +81,7 @@ def is_loopback(host: str) -> bool:
 def _address(table: Table) -> Table:
     executable, _ = split_table({"redis": dict(table)})
     return {
-        key: value
-        for key, value in cast("Table", executable.get("redis", {})).items()
-        if key not in _BY_THEMSELVES
+        key: value for key, value in cast("Table", executable.get("redis", {})).items() if key not in _BY_THEMSELVES
     }
 
 
@@ -111,9 +109,7 @@ def _url(source: str, address: Table, password: str | None, environ: Mapping[str
     url = cast("str", address.get("url", ""))
     if url:
         if address.get("tls_enabled") and not _is_tls(url):
-            raise invalid(
-                source, ("redis", "tls_enabled"), "true", "a url that begins with rediss:// or valkeys://"
-            )
+            raise invalid(source, ("redis", "tls_enabled"), "true", "a url that begins with rediss:// or valkeys://")
         url = _with_password(url, password, replace=True)
         return (_with_tls_files(url, address) if _is_tls(url) else url), f"redis.url of {source}"
     host = _bare(cast("str", address.get("host", LOOPBACK)))

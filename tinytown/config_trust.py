@@ -210,8 +210,7 @@ def _read(file: Path) -> tuple[Accepted, ...]:
     try:
         entries = json.loads(raw)["accepted"]
         return tuple(
-            Accepted(str(entry["sha256"]), str(entry["path"]), times.Timestamp(str(entry["at"])))
-            for entry in entries
+            Accepted(str(entry["sha256"]), str(entry["path"]), times.Timestamp(str(entry["at"]))) for entry in entries
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _unreadable(file, "it is no trust file of Tinytown") from None

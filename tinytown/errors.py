@@ -143,7 +143,7 @@ class BadMessage(Invalid):
 
 
 class BadSnapshot(Invalid):
-    """A save file that cannot be brought back, or a town whose save could not be; the message says what and where."""
+    """A save file that cannot be used, or a town whose save could not be; the message says what and where."""
 
     code = "bad_snapshot"
     exit_code = 1

@@ -88,9 +88,7 @@ def parse_plan(text: str, *, source: str = PLAN_FILE) -> Plan:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InvalidPlan(f"{source}: not readable as TOML: {error}") from None
-    return _Reader(source, [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]).plan(
-        table
-    )
+    return _Reader(source, [text.count("\n", 0, found.start()) + 1 for found in _HEADER.finditer(text)]).plan(table)
 
 
 class _Reader:
@@ -196,9 +194,7 @@ class _Reader:
 
     def _wrong(self, line: int, key: str, what: str) -> InvalidPlan:
         where = f"line {line}: " if line else ""
-        return InvalidPlan(
-            f"{self._source}: {where}{key}: {what}", hint="Nothing of the plan was used. Mend it first."
-        )
+        return InvalidPlan(f"{self._source}: {where}{key}: {what}", hint="Nothing of the plan was used. Mend it first.")
 
 
 def _shown(text: str) -> str:

@@ -72,9 +72,7 @@ async def hang(turn: Turn) -> Mapping[int, Outcome]:
     raise AssertionError
 
 
-async def employ(
-    stage: Stage, do: Handle | None = None, *, pace: Pace | None = None
-) -> tuple[Agent, Worker, Life]:
+async def employ(stage: Stage, do: Handle | None = None, *, pace: Pace | None = None) -> tuple[Agent, Worker, Life]:
     """A new agent and its worker, which waits at the mailbox."""
     agent = await stage.agent()
     worker = Worker(await stage.town.fence(agent), stage.mailbox, Bell(), Pace())
@@ -173,9 +171,7 @@ async def test_everything_that_waits_is_one_turn_and_then_settled(clock: MockClo
     assert (await stage.waiting(agent), await stage.claimed(agent)) == ([], 0)
 
 
-async def test_what_a_turn_claimed_is_settled_when_it_has_ended_and_not_before(
-    clock: MockClock, stage: Stage
-) -> None:
+async def test_what_a_turn_claimed_is_settled_when_it_has_ended_and_not_before(clock: MockClock, stage: Stage) -> None:
     ended = trio.Event()
 
     async def work(turn: Turn) -> Mapping[int, Outcome]:

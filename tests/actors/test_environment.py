@@ -61,9 +61,7 @@ def same(path: str) -> str:
 @pytest.mark.parametrize("name", PRESETS)
 def test_of_a_hundred_poisoned_variables_only_the_keys_of_the_cli_get_through(name: str) -> None:
     assert len(POISON) == 100
-    env = child_environment(
-        HARMLESS | POISON, passed=PRESETS[name].env_pass, extra={}, identity={}, find_path=same
-    )
+    env = child_environment(HARMLESS | POISON, passed=PRESETS[name].env_pass, extra={}, identity={}, find_path=same)
     assert {key for key, value in env.items() if value == "poison"} == OWN_KEYS[name]
     assert {key: env[key] for key in HARMLESS} == HARMLESS
     assert env.items() >= UPDATERS_OFF.items()
@@ -71,9 +69,7 @@ def test_of_a_hundred_poisoned_variables_only_the_keys_of_the_cli_get_through(na
 
 def test_a_secret_passes_when_it_is_named_in_full_but_never_by_a_pattern() -> None:
     base = {"AWS_PROFILE": "work", "AWS_REGION": "x", "MY_REDIS": "x", "GITHUB_X": "x"}
-    env = child_environment(
-        base, passed=("AWS_PROFILE", "AWS_*", "*", "MY_*"), extra={}, identity={}, find_path=same
-    )
+    env = child_environment(base, passed=("AWS_PROFILE", "AWS_*", "*", "MY_*"), extra={}, identity={}, find_path=same)
     assert {key for key in env if key in base} == {"AWS_PROFILE"}
 
 
@@ -85,9 +81,7 @@ def test_who_the_child_is_comes_from_nowhere_but_its_identity() -> None:
         identity={"TINYTOWN_AGENT_ID": "true"},
         find_path=same,
     )
-    assert {key: value for key, value in env.items() if key.startswith("TINYTOWN_")} == {
-        "TINYTOWN_AGENT_ID": "true"
-    }
+    assert {key: value for key, value in env.items() if key.startswith("TINYTOWN_")} == {"TINYTOWN_AGENT_ID": "true"}
     assert env["MODEL"] == "m"
 
 

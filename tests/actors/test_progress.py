@@ -81,9 +81,7 @@ async def test_a_round_that_begins_marks_the_agent_and_its_tasks(clock: MockCloc
 
 
 @pytest.mark.parametrize("event", [AgentEvent.PAUSE, AgentEvent.STOP, AgentEvent.FAIL])
-async def test_a_round_does_not_begin_when_the_agent_may_not(
-    clock: MockClock, stage: Stage, event: AgentEvent
-) -> None:
+async def test_a_round_does_not_begin_when_the_agent_may_not(clock: MockClock, stage: Stage, event: AgentEvent) -> None:
     agent, progress, (task,) = await ready(stage, "a")
     await stage.change_agent(agent, lambda found: found.after(event), wake=False)
     before = await snapshot(stage.town.connection)
@@ -105,14 +103,10 @@ async def test_a_good_round_completes_what_is_open_and_tells_who_gave_it(clock: 
     assert (after.state, after.rounds_completed, after.tasks_completed) == (AgentState.IDLE, 1, 1)
     assert (await stage.store.task(mine.id)).result == "the answer"
     assert (await stage.store.task(ended.id)).result == "no"
-    assert [message.body for message in await stage.mailbox.peek(SUPERVISOR_ID)] == [
-        TaskDone(mine.id, "the answer")
-    ]
+    assert [message.body for message in await stage.mailbox.peek(SUPERVISOR_ID)] == [TaskDone(mine.id, "the answer")]
 
 
-async def test_an_agent_that_gave_itself_a_task_is_not_told_that_it_has_done_it(
-    clock: MockClock, stage: Stage
-) -> None:
+async def test_an_agent_that_gave_itself_a_task_is_not_told_that_it_has_done_it(clock: MockClock, stage: Stage) -> None:
     agent, progress, _ = await ready(stage)
     (task,) = await stage.assign(agent, "a", by=agent.id)
     work = round_on(agent, task)

@@ -28,9 +28,7 @@ from tinytown.records import Agent, Task
 ADA = Agent(name="ada", cli="any", role="reviewer")
 
 
-def entry(
-    body: Body, *, priority: Priority = Priority.NORMAL, attempt: int = 1, task: Task | None = None
-) -> Entry:
+def entry(body: Body, *, priority: Priority = Priority.NORMAL, attempt: int = 1, task: Task | None = None) -> Entry:
     return Entry(Message(SUPERVISOR_ID, ADA.id, body, priority), "conductor", attempt, task)
 
 
@@ -146,8 +144,6 @@ def test_the_size_of_an_entry_is_at_least_what_it_takes_in_the_prompt() -> None:
 
 
 def test_ids_are_text_and_names_are_what_is_shown() -> None:
-    told = build_prompt(
-        ADA, "t", [Entry(Message(AgentId("x"), ADA.id, TaskDone(TaskId("t"), "r")), "bob")], mark="m"
-    )
+    told = build_prompt(ADA, "t", [Entry(Message(AgentId("x"), ADA.id, TaskDone(TaskId("t"), "r")), "bob")], mark="m")
 
     assert "from bob" in told

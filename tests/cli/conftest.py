@@ -29,9 +29,7 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
     monkeypatch.setenv("XDG_STATE_HOME", str(base / "state"))
     for name in ("home/.tt", "state", "town"):
         (base / name).mkdir(parents=True)
-    (base / "home/.tt/config.toml").write_text(
-        f'[agent_clis.fake]\ncommand = "{sys.executable} {FAKE_CLI} say=done"\n'
-    )
+    (base / "home/.tt/config.toml").write_text(f'[agent_clis.fake]\ncommand = "{sys.executable} {FAKE_CLI} say=done"\n')
     environ = {**os.environ, "PATH": f"{TT.parent}:{os.environ['PATH']}"}
     # Compiled once, as an installed tt is.
     environ.pop("PYTHONDONTWRITEBYTECODE", None)

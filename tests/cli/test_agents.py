@@ -29,9 +29,7 @@ def test_list_shows_agents_with_their_ids(town_dir: Person) -> None:
     assert town_dir.tt("list").out == "No agents. Run 'tt spawn <name>' to create one.\n"
     one, two = town_dir.agent("backend"), town_dir.agent("frontend")
 
-    assert town_dir.tt("list").out == (
-        f"Agents:\n  backend ({one.id}) - Starting\n  frontend ({two.id}) - Starting\n"
-    )
+    assert town_dir.tt("list").out == (f"Agents:\n  backend ({one.id}) - Starting\n  frontend ({two.id}) - Starting\n")
     assert [agent["name"] for agent in town_dir.tt("list", "--json").json] == ["backend", "frontend"]
 
 
@@ -52,9 +50,7 @@ def test_an_agent_that_is_alive_cannot_be_restarted(town_dir: Person) -> None:
     said = town_dir.tt("restart", "worker-1")
 
     assert (said.code, said.out) == (1, "")
-    assert said.err == (
-        "❌ Agent 'worker-1' is still active (Starting)\n   Use 'tt kill worker-1' to stop it first\n"
-    )
+    assert said.err == ("❌ Agent 'worker-1' is still active (Starting)\n   Use 'tt kill worker-1' to stop it first\n")
 
 
 def test_an_agent_that_is_not_there_cannot_be_restarted(town_dir: Person) -> None:

@@ -31,9 +31,7 @@ def test_init_takes_the_name_in_each_way(person: Person) -> None:
 
 
 def test_init_is_named_after_repository_and_branch(person: Person) -> None:
-    subprocess.run(
-        ["git", "init", "-q", "-b", "feature-auth"], cwd=person.directory, check=True, env=person.environ
-    )
+    subprocess.run(["git", "init", "-q", "-b", "feature-auth"], cwd=person.directory, check=True, env=person.environ)
 
     assert person.tt("init").out.startswith("✨ Initialized town 'town-feature-auth' at .\n")
 

@@ -118,7 +118,7 @@ def test_a_round_that_begins_anew_is_read_from_its_beginning(files: TownFiles) -
 def test_what_an_agent_prints_never_reaches_the_terminal_raw(files: TownFiles) -> None:
     tail = LogTail(files, "bob")
     with files.round_log("bob", 3).open("wb") as file:
-        file.write(b"\x1b]0;owned\x07\xff\r\nno end")
+        file.write(b"\x1b]0;owned\x07\xff\x07\r\nno end")
 
-    assert tail.lines() == ["\\x1b]0;owned\\x07\ufffd"]
+    assert tail.lines() == ["\ufffd\\x07"]
     assert tail.rest() == ["no end"]

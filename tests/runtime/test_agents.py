@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runtime_parts import add, worker
+from runtime_parts import add, controls, happened, move, place, worker
 
 from tinytown.errors import (
     AgentExists,
@@ -27,7 +27,6 @@ from tinytown.errors import (
     Untrusted,
 )
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
-from tinytown.records import Agent
 from tinytown.runtime.opening import open_blocking
 from tinytown.runtime.operations.agents import (
     Kill,
@@ -44,37 +43,7 @@ from tinytown.runtime.operations.agents import (
 from tinytown.runtime.operations.tasks import Assign, assign
 from tinytown.runtime.town import Town
 from tinytown.transport.blocking import run_sync
-from tinytown.transport.delivery import Control, ControlKind, Fence
-from tinytown.transport.placement import RuntimeCard, new_runtime_id
-
-
-def place(town: Town, agent: Agent, *, lease: float = 60.0) -> Fence:
-    """Somewhere a runtime lives that holds this agent."""
-    card = RuntimeCard(new_runtime_id(), "elsewhere", 1, "2026-01-01T00:00:00.000Z")
-    run_sync(town.placement.begin(card, lease=lease))
-    (placed,) = run_sync(town.placement.place(card.id, [agent.id]))
-    assert placed.fence is not None
-    return placed.fence
-
-
-def move(town: Town, agent: Agent, *events: AgentEvent) -> Agent:
-    """What its actor would have written."""
-
-    def decide(found: Agent) -> Agent:
-        for event in events:
-            found = found.after(event)
-        return found
-
-    return run_sync(town.store.update_agent(agent.id, decide))
-
-
-def controls(town: Town, agent: Agent) -> list[Control]:
-    found = run_sync(town.connection.execute("LRANGE", town.keys("control", agent.id), 0, -1))
-    return [Control.decode(raw) for raw in found]  # type: ignore[union-attr, arg-type]
-
-
-def happened(town: Town) -> list[str]:
-    return [event.type for event in run_sync(town.journal.latest(100))]
+from tinytown.transport.delivery import Control, ControlKind
 
 
 def test_a_new_agent_is_starting_and_waits_for_a_runtime(town: Town) -> None:
@@ -292,9 +261,7 @@ def test_the_list_can_leave_out_who_has_ended(town: Town) -> None:
     ],
 )
 @pytest.mark.parametrize("now", [False, True])
-def test_an_agent_that_no_runtime_holds_ends_at_once(
-    town: Town, events: tuple[AgentEvent, ...], now: bool
-) -> None:
+def test_an_agent_that_no_runtime_holds_ends_at_once(town: Town, events: tuple[AgentEvent, ...], now: bool) -> None:
     move(town, add(town, "ada"), *events)
     killed = run_sync(kill(town, Kill("ada", now=now)))
     assert (killed.immediate, killed.agent.state) == (True, AgentState.STOPPED)

@@ -276,10 +276,7 @@ async def test_its_leases_are_renewed(made: Path) -> None:
         received = await town.channel.receive(ada.id)
         first = await town.connection.execute("ZSCORE", town.keys("leases", ada.id), received.delivery.tag)
         with trio.fail_after(5):
-            while (
-                await town.connection.execute("ZSCORE", town.keys("leases", ada.id), received.delivery.tag)
-                == first
-            ):
+            while await town.connection.execute("ZSCORE", town.keys("leases", ada.id), received.delivery.tag) == first:
                 pass
         assert len(await town.placement.runtimes()) == 1
         await received.ack()

@@ -153,9 +153,7 @@ ALL_BODIES: list[tuple[Body, Kind, str]] = [
 
 
 @pytest.mark.parametrize(("body", "kind", "text"), ALL_BODIES, ids=lambda value: str(value)[:30])
-def test_every_type_of_message_is_shown_and_counted(
-    town: Town, ada: Agent, body: Body, kind: Kind, text: str
-) -> None:
+def test_every_type_of_message_is_shown_and_counted(town: Town, ada: Agent, body: Body, kind: Kind, text: str) -> None:
     run_sync(town.mailbox.send(Message(SUPERVISOR_ID, ada.id, body)))
     view = run_sync(inbox(town, Inbox("ada")))
     (entry,) = view.entries
@@ -174,9 +172,7 @@ def test_looking_takes_nothing(town: Town, ada: Agent) -> None:
     task = run_sync(assign(town, Assign("ada", "dig\na hole"))).task
     for _ in range(2):
         view = run_sync(inbox(town, Inbox("ada")))
-        assert [(entry.text, entry.message.body) for entry in view.entries] == [
-            ("dig\na hole", TaskAssign(task.id))
-        ]
+        assert [(entry.text, entry.message.body) for entry in view.entries] == [("dig\na hole", TaskAssign(task.id))]
         assert (view.waiting, view.in_hand, view.unreadable) == (1, 0, 0)
 
 

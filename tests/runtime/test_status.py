@@ -44,9 +44,7 @@ def test_it_counts_what_waits_and_what_is_done(town: Town) -> None:
     run_sync(send(town, Send("bob", "news", SendKind.INFO)))
     run_sync(complete_task(town, TaskEnd(first.id)))
     later = Task("later")
-    run_sync(
-        town.store.commit(town.store.change().create_task(later).write("RPUSH", town.keys("backlog"), later.id))
-    )
+    run_sync(town.store.commit(town.store.change().create_task(later).write("RPUSH", town.keys("backlog"), later.id)))
     card = RuntimeCard(new_runtime_id(), "here", 42, "2026-01-01T00:00:00.000Z")
     run_sync(town.placement.begin(card, lease=60))
     found = run_sync(status(town, Status()))

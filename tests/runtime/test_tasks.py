@@ -314,9 +314,7 @@ def test_a_full_mailbox_elsewhere_does_not_keep_a_task_from_ending(town: Town, a
 def test_nor_does_one_that_is_gone(town: Town, ada: Agent) -> None:
     bob = add(town, "bob")
     task = given_to(town, ada)
-    run_sync(
-        town.store.update_task(task.id, lambda found: Task.from_json({**found.to_json(), "assigned_by": bob.id}))
-    )
+    run_sync(town.store.update_task(task.id, lambda found: Task.from_json({**found.to_json(), "assigned_by": bob.id})))
     run_sync(town.connection.execute("DEL", town.keys("agent", bob.id)))
     assert run_sync(complete_task(town, TaskEnd(task.id))).task.state is TaskState.COMPLETED
 

@@ -231,9 +231,7 @@ class MailboxMachine(RuleBasedStateMachine):
     @rule(of=AGENTS)
     def glance(self, of: int) -> None:
         actor = self.model.actors[of]
-        assert run_sync(self.mailbox.glance(actor.fence)) == (tuple(actor.controls), len(actor.lanes[0])), (
-            "I17: glance"
-        )
+        assert run_sync(self.mailbox.glance(actor.fence)) == (tuple(actor.controls), len(actor.lanes[0])), "I17: glance"
         actor.controls = []
 
     # Time passes.
@@ -365,14 +363,10 @@ class MailboxMachine(RuleBasedStateMachine):
         agent_id = actor.agent.id
         before = run_sync(snapshot(self.connection))
         seen = [raw for _, raw in run_sync(self.mailbox.peek_with_bytes(agent_id))]
-        wanted = [raw for _, (_, raw) in sorted(actor.claimed.items())] + [
-            raw for lane in actor.lanes for raw in lane
-        ]
+        wanted = [raw for _, (_, raw) in sorted(actor.claimed.items())] + [raw for lane in actor.lanes for raw in lane]
         assert seen == wanted, "I6: what a look shows"
         assert run_sync(self.mailbox.waiting(agent_id)) == len(wanted), "I17: what waits"
-        assert run_sync(self.mailbox.sweep([agent_id])) == (0, 0, {agent_id: actor.waiting}), (
-            "I1: a sweep too early"
-        )
+        assert run_sync(self.mailbox.sweep([agent_id])) == (0, 0, {agent_id: actor.waiting}), "I1: a sweep too early"
         (placed,) = run_sync(self.town.place(actor.agent, runtime=self.runtimes[1 - self.current]))
         assert placed.holder == self.runtimes[self.current], "I3: taken from a living runtime"
         assert run_sync(snapshot(self.connection)) == before, "looking changed something"

@@ -198,9 +198,7 @@ class Model:
 
     def _compare_mailbox(self, seen: _Found, actor: Actor) -> None:
         lanes = [seen(name, actor, []) for name in LANE_KEYS]
-        assert [sorted(lane) for lane in lanes] == [sorted(lane) for lane in actor.lanes], (
-            "I1: what lies in the lanes"
-        )
+        assert [sorted(lane) for lane in lanes] == [sorted(lane) for lane in actor.lanes], "I1: what lies in the lanes"
         assert lanes == actor.lanes, "I6: the order in a lane"
         claimed = {
             int(tag): (int(value[:1]) - 1, value.partition(b"\n")[2])
@@ -208,9 +206,7 @@ class Model:
         }
         assert claimed == actor.claimed, "I1: what is claimed"
         assert {int(tag) for tag, _ in seen("leases", actor, [])} == set(actor.claimed), "I4: leases"
-        assert {int(tag) for tag in seen("prompted", actor, set())} == actor.prompted, (
-            "I4: what stands in a prompt"
-        )
+        assert {int(tag) for tag in seen("prompted", actor, set())} == actor.prompted, "I4: what stands in a prompt"
         assert [Control.decode(raw) for raw in seen("control", actor, [])] == actor.controls, "I1: control"
 
     def _compare_outside_of_mailboxes(self, seen: _Found) -> None:

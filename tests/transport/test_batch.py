@@ -10,6 +10,7 @@ import trio.testing
 
 from tinytown.errors import MailboxFull, RedisUnreachable
 from tinytown.transport.batch import Grouped, one_by_one
+from tinytown.transport.group import AT_ONCE
 
 
 class Doubler:
@@ -81,6 +82,19 @@ async def test_who_was_answered_and_asks_again_at_once_is_taken_along() -> None:
     assert [len(group) for group in run.groups] == [1, 9, 9]
 
 
+async def test_no_more_than_so_many_groups_are_under_way() -> None:
+    run = Doubler()
+    async with trio.open_nursery() as nursery:
+        submit = Grouped(nursery)(run)
+        for number in await shut(run, nursery, submit, 0):
+            nursery.start_soon(submit, number)
+            await trio.testing.wait_all_tasks_blocked()
+        assert run.groups == [[number] for number in range(AT_ONCE)]
+        run.gate.set()
+
+    assert [sorted(group) for group in run.groups[AT_ONCE:]] == [list(range(AT_ONCE, 10))]
+
+
 async def test_a_group_is_never_larger_than_it_may_be() -> None:
     run = Doubler()
     async with trio.open_nursery() as nursery:
@@ -121,9 +135,6 @@ async def test_a_caller_cancelled_during_the_run_leaves_the_others_their_results
         scopes = [trio.CancelScope() for _ in range(3)]
         for number, scope in enumerate(scopes, 1):
             nursery.start_soon(ask, number, scope)
-        await trio.testing.wait_all_tasks_blocked()
-        first, run.gate = run.gate, trio.Event()
-        first.set()
         await trio.testing.wait_all_tasks_blocked()
         assert sorted(run.groups[1]) == [1, 2, 3]
         scopes[1].cancel()
@@ -201,12 +212,10 @@ async def test_nobody_waits_for_ever_when_the_flushing_nursery_is_cancelled() ->
             for number in range(1, 6):
                 outer.start_soon(ask, number)
             await trio.testing.wait_all_tasks_blocked()
-            first, run.gate = run.gate, trio.Event()
-            first.set()
-            await trio.testing.wait_all_tasks_blocked()
             assert [len(group) for group in run.groups] == [1, 2]
             inner.cancel_scope.cancel()
         await trio.testing.wait_all_tasks_blocked()
+        run.gate.set()
 
     assert sorted(refused) == [1, 2, 3, 4, 5]
 

@@ -48,9 +48,7 @@ from tinytown.transport.connection import (
         ("", ReplyError),
     ],
 )
-def test_an_error_reply_means_one_thing_and_keeps_the_words_of_the_server(
-    text: str, kind: type[TownError]
-) -> None:
+def test_an_error_reply_means_one_thing_and_keeps_the_words_of_the_server(text: str, kind: type[TownError]) -> None:
     error = error_of(text)
 
     assert type(error) is kind

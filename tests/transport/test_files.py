@@ -196,9 +196,7 @@ class TestMovedAndCopied:
 
         assert TownFiles(elsewhere, environ=environ).state() == before
 
-    def test_a_project_reached_through_a_link_is_the_same_one(
-        self, town: TownFiles, environ: dict[str, str]
-    ) -> None:
+    def test_a_project_reached_through_a_link_is_the_same_one(self, town: TownFiles, environ: dict[str, str]) -> None:
         link = town.root.with_name("link")
         link.symlink_to(town.root)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinytown.messages import LANES
-from tinytown.transport.keys import CATALOGUE, LANE_KEYS, Keys, escape, lua_names
+from tinytown.transport.keys import CATALOGUE, LANE_KEYS, Key, Keys, escape, lua_names, town_of
 
 
 def test_keys_are_spelled_as_the_manual_says() -> None:
@@ -55,6 +55,20 @@ def test_a_key_takes_a_last_part_exactly_when_the_catalogue_says_so() -> None:
         keys("ready", "a1")
     with pytest.raises(KeyError):
         keys("nonsense")
+
+
+@given(st.text(min_size=1), st.sampled_from(CATALOGUE), st.text(min_size=1))
+def test_a_key_tells_its_town_its_row_and_its_last_part(town: str, row: Key, part: str) -> None:
+    keys, part = Keys(town), part if row.per else ""
+
+    assert town_of(keys(row.name, part)) == town
+    assert keys.find(keys(row.name, part)) == (row, part)
+    assert Keys(town + "x").find(keys(row.name, part)) is None
+
+
+@pytest.mark.parametrize("key", ["", "x", "tt:", "tt::id", "tt:a", "tt:%61:id", "tt:a%3a:id", "tt:%FF:id", "tt:*:id"])
+def test_what_is_no_key_of_a_town_tells_none(key: str) -> None:
+    assert town_of(key) is None
 
 
 def test_scripts_get_the_names_they_use_and_no_others() -> None:

@@ -79,12 +79,8 @@ async def test_a_small_message_does_not_overtake_one_of_an_earlier_lane_that_did
 
 
 @pytest.mark.parametrize("push", ["LPUSH", "RPUSH"])
-@pytest.mark.parametrize(
-    ("lane", "priority"), [("urgent", URGENT), ("high", HIGH), ("inbox", NORMAL), ("low", LOW)]
-)
-async def test_a_message_pushed_by_hand_is_delivered(
-    town: Parts, push: str, lane: str, priority: Priority
-) -> None:
+@pytest.mark.parametrize(("lane", "priority"), [("urgent", URGENT), ("high", HIGH), ("inbox", NORMAL), ("low", LOW)])
+async def test_a_message_pushed_by_hand_is_delivered(town: Parts, push: str, lane: str, priority: Priority) -> None:
     ada, fence = await town.someone()
     by_hand = f'{{"to": "{ada.id}", "type": "task", "description": "by hand"}}'
     await town.ask(push, town.keys(lane, ada.id), by_hand)
@@ -100,9 +96,7 @@ async def test_a_message_pushed_by_hand_is_delivered(
 
 async def test_failures_of_a_message_pushed_by_hand_are_counted(town: Parts) -> None:
     ada, fence = await town.someone()
-    await town.ask(
-        "RPUSH", town.keys("inbox", ada.id), f'{{"to": "{ada.id}", "type": "task", "description": "x"}}'
-    )
+    await town.ask("RPUSH", town.keys("inbox", ada.id), f'{{"to": "{ada.id}", "type": "task", "description": "x"}}')
 
     for failures in range(3):
         (delivery,) = (await town.claim(fence)).deliveries
@@ -190,9 +184,7 @@ async def test_a_retry_counts_the_failure_and_keeps_the_successes_before_the_fir
 
 
 @pytest.mark.parametrize(("outcome", "failures"), [(Retry(delay=30.0), 1), (Snooze(30.0), 0)])
-async def test_what_shall_wait_comes_back_when_it_is_due(
-    town: Parts, outcome: Retry | Snooze, failures: int
-) -> None:
+async def test_what_shall_wait_comes_back_when_it_is_due(town: Parts, outcome: Retry | Snooze, failures: int) -> None:
     ada, fence = await town.someone()
     await town.send(ada, "later")
     (delivery,) = (await town.claim(fence)).deliveries

@@ -47,6 +47,30 @@ async def test_sending_twice_with_one_id_delivers_once_even_when_it_was_settled(
     assert (await town.claim(fence)).deliveries == ()
 
 
+async def test_what_was_accepted_long_ago_is_forgotten_by_a_sweep(town: Parts) -> None:
+    ada = await town.agent()
+    (message,) = await town.send(ada, "yesterday")
+    await town.ask("ZADD", town.keys("seen"), 1, message.id)
+
+    await town.mailbox.sweep([])
+
+    assert await town.mailbox.send(message) is True
+
+
+async def test_no_more_than_so_many_ids_are_remembered(town: Parts) -> None:
+    ada = await town.agent()
+    (message,) = await town.send(ada, "the last one")
+    now = int(await town.ask("ZSCORE", town.keys("seen"), message.id))
+    many = [word for number in range(100_000) for word in (now - 1, f"id{number}")]
+    for start in range(0, len(many), 20_000):
+        await town.ask("ZADD", town.keys("seen"), *many[start : start + 20_000])
+
+    await town.mailbox.sweep([])
+
+    assert await town.ask("ZCARD", town.keys("seen")) == 100_000
+    assert await town.mailbox.send(message) is False
+
+
 async def test_a_full_mailbox_refuses_and_takes_again_when_some_were_read(town: Parts) -> None:
     ada, fence = await town.someone()
     small = replace_limits(town, inbox_messages=2)

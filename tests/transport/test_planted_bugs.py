@@ -40,7 +40,7 @@ class Bug(NamedTuple):
 
 BUGS = {
     "no fence": Bug("return epoch ~= '' and epoch ~= current", "return false", "I3"),
-    "a destructive pop": Bug("redis.call('HSET', K_inflight(agent), unpack(values))", "", "I1|I4"),
+    "a destructive pop": Bug("redis.call('HSET', K_inflight(agents[place]), unpack(values))", "", "I1|I4"),
     "recovery without removal": Bug("redis.call('HDEL', K_inflight(agent), tag)", "", "I1"),
     "an ack that leaves the counters": Bug(
         "if counted then forget_counters(counter) else over[#over + 1] = counter end",
@@ -56,7 +56,7 @@ BUGS = {
     "a return to the end of the lane": Bug(
         "redis.call('LPUSH', lane_key(agent, lane), raw)", "redis.call('RPUSH', lane_key(agent, lane), raw)", "I6"
     ),
-    "a held agent claims": Bug("held[place] == 1 and", "false and", "I11|I12"),
+    "a held agent claims": Bug("if held[place] == 1 then", "if false then", "I11|I12"),
     "an overtaken lane": Bug("over = stay > 0 or", "over =", "I6"),
     "a quiet return that hides others": Bug("waiting(agent) == returned and", "", "I17"),
     "a limit passed by one": Bug(">= caps.inbox", "> caps.inbox", "I17"),

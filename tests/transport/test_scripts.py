@@ -47,15 +47,13 @@ async def test_the_server_accepts_every_script(blocking: BlockingConnection, nam
 def test_only_what_takes_in_something_new_is_refused_by_a_full_server() -> None:
     refused = {name for name in NAMES if "allow-oom" not in scripts.source(name).partition("\n")[0]}
 
-    assert refused == {"send", "commit"}
+    assert refused == {"send", "commit", "redeliver", "replace"}
 
 
-async def test_the_text_is_sent_once_and_a_digest_from_then_on(
-    real_town: Parts, blocking: BlockingConnection
-) -> None:
+async def test_the_text_is_sent_once_and_a_digest_from_then_on(real_town: Parts, blocking: BlockingConnection) -> None:
     script = scripts.Script("sweep")
     await blocking.execute("CONFIG", "RESETSTAT")
-    arguments = (3, 1000, 10)
+    arguments = (3, 1000, 10, 1000, 1000)
 
     replies = [await script.run(blocking, real_town.keys.prefix, arguments) for _ in range(3)]
 
@@ -67,10 +65,10 @@ async def test_a_server_that_forgot_the_script_gets_the_text_again(
     real_town: Parts, blocking: BlockingConnection
 ) -> None:
     script = scripts.Script("sweep")
-    await script.run(blocking, real_town.keys.prefix, (3, 1000, 10))
+    await script.run(blocking, real_town.keys.prefix, (3, 1000, 10, 1000, 1000))
     await blocking.execute("SCRIPT", "FLUSH")
 
-    assert await script.run(blocking, real_town.keys.prefix, (3, 1000, 10)) == [0, 0]
+    assert await script.run(blocking, real_town.keys.prefix, (3, 1000, 10, 1000, 1000)) == [0, 0]
 
 
 async def test_what_goes_wrong_inside_a_script_is_told_in_the_words_of_the_server(
@@ -79,5 +77,5 @@ async def test_what_goes_wrong_inside_a_script_is_told_in_the_words_of_the_serve
     await blocking.execute("SET", real_town.keys("snoozed"), "not a sorted set")
 
     with pytest.raises(ReplyError, match="WRONGTYPE"):
-        await scripts.SWEEP.run(blocking, real_town.keys.prefix, (3, 1000, 10))
+        await scripts.SWEEP.run(blocking, real_town.keys.prefix, (3, 1000, 10, 1000, 1000))
     await blocking.execute("DEL", real_town.keys("snoozed"))

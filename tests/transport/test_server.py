@@ -165,9 +165,7 @@ class TestStarting:
 
     def test_it_outlives_the_process_that_started_it(self, make: Make, home: Path) -> None:
         server = make()
-        ended = subprocess.run(
-            [sys.executable, "-c", ENSURE, str(home)], input="", stdout=subprocess.PIPE, text=True
-        )
+        ended = subprocess.run([sys.executable, "-c", ENSURE, str(home)], input="", stdout=subprocess.PIPE, text=True)
         pid = int(ended.stdout.split()[0])
 
         assert running(server).pid == pid
@@ -222,9 +220,7 @@ class TestStarting:
             assert ask(home, "CONFIG", "GET", "appendfsync")[-1] == aof.encode()
 
     @pytest.mark.parametrize("command", [("MODULE", "LIST"), ("DEBUG", "SLEEP", "0"), ("REPLICAOF", "no", "one")])
-    def test_commands_that_run_or_fetch_code_are_gone(
-        self, make: Make, home: Path, command: tuple[str, ...]
-    ) -> None:
+    def test_commands_that_run_or_fetch_code_are_gone(self, make: Make, home: Path, command: tuple[str, ...]) -> None:
         make().ensure()
 
         with pytest.raises(RedisRefused, match="unknown command"):

@@ -68,9 +68,7 @@ async def test_a_beginning_that_fits_several_agents_is_refused_and_lists_them(to
 
 async def test_the_reserved_names_give_the_supervisor(town: Parts) -> None:
     supervisor = Agent.supervisor()
-    await town.store.commit(
-        town.store.change().write("SET", town.keys("agent", SUPERVISOR_ID), supervisor.encode())
-    )
+    await town.store.commit(town.store.change().write("SET", town.keys("agent", SUPERVISOR_ID), supervisor.encode()))
 
     assert await town.store.find_agent("supervisor") == supervisor
     assert await town.store.find_agent("conductor") == supervisor

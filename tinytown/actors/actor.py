@@ -148,6 +148,11 @@ class Actor:
     async def held(self) -> None:
         """Called when a claim was refused because the agent is paused or ending."""
 
+    async def idle(self) -> bool:
+        """Called when nothing waits that asks for work; True when it has found some, and something waits now."""
+        await trio.lowlevel.checkpoint()
+        return False
+
     async def live(self) -> None:
         """Take turns until the actor has ended or leaves."""
         await self.begin()
@@ -166,7 +171,7 @@ class Actor:
             if claim.held:
                 await self.held()
             worked = bool(claim.deliveries) and await self._take_turn(Turn(claim.deliveries, claim.waiting))
-            if not worked and not self.over():
+            if not worked and not self.over() and (claim.held or not await self.idle()):
                 await self.bell.wait()
 
     async def _take_turn(self, turn: Turn) -> bool:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from tinytown.actors.drivers.text import TurnResult
+    from tinytown.actors.pickup import Pickup
     from tinytown.actors.progress import Progress
     from tinytown.records import Agent
     from tinytown.transport.delivery import Delivery, Fence
@@ -104,6 +105,7 @@ class AgentActor(Actor):
         rules: RoundRules,
         town: str,
         random: Random,
+        pickup: Pickup | None = None,
     ) -> None:
         super().__init__(fence, mailbox, bell, pace)
         self._progress = progress
@@ -111,6 +113,7 @@ class AgentActor(Actor):
         self._rules = rules
         self._town = town
         self._random = random
+        self._pickup = pickup
         self._most = pace.count
         self._resume_at = -math.inf
         self._urgent_back = 0
@@ -152,6 +155,10 @@ class AgentActor(Actor):
             if urgent > self._urgent_back or any(each.incarnation == self._incarnation for each in controls):
                 break
         self._resume_at = -math.inf
+
+    async def idle(self) -> bool:
+        """Look at the backlog."""
+        return await (super().idle() if self._pickup is None else self._pickup.look())
 
     async def held(self) -> None:
         """Paused: wait. Draining with no turn: that was the drain. Ended: end."""
@@ -315,9 +322,7 @@ class AgentActor(Actor):
         alone = len(work.entries) == 1
         for delivery, entry in work.entries:
             ended = entry.task is not None and entry.task.id not in still_open
-            again = self._again(
-                delivery, agent, reason, aside=wait if alone and turn.waiting else None, alone=alone
-            )
+            again = self._again(delivery, agent, reason, aside=wait if alone and turn.waiting else None, alone=alone)
             outcomes[delivery.tag] = Ack() if ended else again
         self._urgent_back = sum(
             delivery.lane is Priority.URGENT and isinstance(outcomes[delivery.tag], Retry)
@@ -325,9 +330,7 @@ class AgentActor(Actor):
         )
         return outcomes
 
-    def _again(
-        self, delivery: Delivery, agent: Agent, reason: str, *, alone: bool, aside: float | None
-    ) -> Outcome:
+    def _again(self, delivery: Delivery, agent: Agent, reason: str, *, alone: bool, aside: float | None) -> Outcome:
         """What becomes of a message whose round failed.
 
         `aside` is given when it failed alone while others wait: the seconds until the next round.

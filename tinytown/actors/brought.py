@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LARGEST = 64 << 20
 """Bytes of a file that is brought; a larger one is data, and a link to it would do."""
 _OURS = (".tt", ".git")
+_NO_FILE = "no file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,7 @@ class Brought:
     """What could not be brought and why, for people."""
 
 
-async def bring(
-    repository: Repository, worktree: Path, patterns: Sequence[str], known: Mapping[str, str]
-) -> Brought:
+async def bring(repository: Repository, worktree: Path, patterns: Sequence[str], known: Mapping[str, str]) -> Brought:
     """Copy what the patterns (git's own, relative to the project) name into the worktree.
 
     `known` is what was brought before: such a copy follows the original as long as the agent leaves it alone.
@@ -99,6 +98,8 @@ def _copy_one(repository: Repository, worktree: Path, path: str, known: str | No
     content, mode = _original(repository, path)
     digest = sha256(content).hexdigest()
     there = _digest(worktree, path)
+    if there == _NO_FILE:
+        raise Forbidden("what has its name there is no file")
     if there not in (None, digest, known):
         return known
     if there != digest:
@@ -112,9 +113,7 @@ def _original(repository: Repository, path: str) -> tuple[bytes, int]:
     source = repository.top / path
     if source.is_symlink():
         source = source.resolve()
-        if not source.is_relative_to(repository.root) or set(source.relative_to(repository.root).parts) & set(
-            _OURS
-        ):
+        if not source.is_relative_to(repository.root) or set(source.relative_to(repository.root).parts) & set(_OURS):
             raise Forbidden("it is a link to something outside the project")
     parts = source.relative_to(repository.top).parts
     with os.fdopen(open_inside(repository.top, parts, os.O_RDONLY), "rb") as file:
@@ -125,7 +124,7 @@ def _original(repository: Repository, path: str) -> tuple[bytes, int]:
 
 
 def _digest(worktree: Path, path: str) -> str | None:
-    """The SHA-256 of a file; None if there is none; no digest at all for what is no file."""
+    """The SHA-256 of a file; None if there is none; `_NO_FILE`, which is no digest, for anything else."""
     from hashlib import file_digest
 
     try:
@@ -134,4 +133,4 @@ def _digest(worktree: Path, path: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (Forbidden, OSError):
-        return "not a file"
+        return _NO_FILE

@@ -227,9 +227,7 @@ class _Run:
                     self._cli_pid = started.pid
                     task_status.started(started)
                 elif kind == b"F":
-                    self._exit = not_started(
-                        self._spec.argv[0], self._spec.cwd, str(said["step"]), int(said["errno"])
-                    )
+                    self._exit = not_started(self._spec.argv[0], self._spec.cwd, str(said["step"]), int(said["errno"]))
                 else:
                     self._exit = _ended(said, self._answer)
 

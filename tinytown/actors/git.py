@@ -7,8 +7,8 @@ nor in an editor; it never pages; its messages are in English, since some of the
 Hooks do not run: they are made for what a person does, and a `post-checkout` that an agent has written would
 run with the rights of the runtime and hold up the start of another agent. `core.fsmonitor`, a command as well, is
 off for the same reason. Filters (`filter.*.smudge`) do run, since without them a checkout would be wrong: git-lfs
-is one. They come from the configuration of the user and his clone, which no repository can bring along. What agents
-call by themselves runs with everything.
+is one. They come from the configuration of the user and his clone, which no repository can bring along. What
+agents call by themselves runs with everything.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tinytown.transport.locks import FileLock
 
 _SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -67,25 +69,33 @@ class GitFailed(RuntimeFailed):
     """Git ended with an error; `said` is what it printed."""
 
     def __init__(self, verb: str, said: str) -> None:
-        super().__init__(f"git {verb} failed: {one_line(said, _SAID) or 'it gave no reason'}")
+        super().__init__(f"git {verb} failed: {one_line(said, _SAID)}")
         self.said = said
 
 
-async def git(cwd: Path, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
+async def git(
+    cwd: Path,
+    *arguments: str,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    lock: FileLock | None = None,
+) -> bytes:
     """Run git in a directory and return what it prints.
 
-    `env` are variables for this run (`GIT_INDEX_FILE`). Raises `GitFailed` for any other exit status than 0 and
-    `RuntimeFailed` when git cannot be run. When cancelled, git and what it started are ended first.
+    `env` are variables for this run (`GIT_INDEX_FILE`). Git holds `lock` with us, so that nobody else goes on while
+    it still works, should we die. Raises `GitFailed` for any other exit status than 0 and `RuntimeFailed` when git
+    cannot be run. When cancelled, git and what it started are ended first.
     """
-    done = await _run(cwd, arguments, stdin, env)
+    done = await _run(cwd, arguments, stdin, env, lock)
     if done.returncode != 0:
-        raise GitFailed(arguments[0], plain_text(done.stderr or done.stdout, 4096))
+        said = plain_text(done.stderr or done.stdout, 4096)
+        raise GitFailed(arguments[0], said or f"killed by signal {-done.returncode}")
     return done.stdout
 
 
 async def git_or_none(cwd: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes | None:
     """What git prints, or None when it says no by its exit status; for questions that have two answers."""
-    done = await _run(cwd, arguments, b"", env)
+    done = await _run(cwd, arguments, b"", env, None)
     return done.stdout if done.returncode == 0 else None
 
 
@@ -100,7 +110,7 @@ def entries_of(output: bytes) -> list[str]:
 
 
 async def _run(
-    cwd: Path, arguments: tuple[str, ...], stdin: bytes, env: Mapping[str, str] | None
+    cwd: Path, arguments: tuple[str, ...], stdin: bytes, env: Mapping[str, str] | None, lock: FileLock | None
 ) -> subprocess.CompletedProcess[bytes]:
     environment = child_environment(
         os.environ, passed=_PASSED, extra={**_ENVIRONMENT, **(env or {})}, identity={}, find_path=lambda path: path
@@ -119,6 +129,7 @@ async def _run(
             env=environment,
             # A session of its own: no terminal to ask on, and one group to end.
             start_new_session=True,
+            pass_fds=(lock.fileno(),) if lock is not None else (),
             deliver_cancel=_end,
         )
     except OSError as error:

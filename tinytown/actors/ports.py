@@ -36,9 +36,7 @@ def choose_ports(
     for step in range(count):
         start = base + (first + step) % count * BLOCK
         block = range(start, start + BLOCK)
-        if not any(held in block or start in range(held, held + BLOCK) for held in taken) and all(
-            map(is_free, block)
-        ):
+        if not any(held in block or start in range(held, held + BLOCK) for held in taken) and all(map(is_free, block)):
             return block
     raise Full(
         f"None of the {count} blocks of {BLOCK} ports from {base} to {end - 1} is free",

@@ -22,6 +22,8 @@ from tinytown.transport.locks import locked
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tinytown.transport.locks import FileLock
+
 _NOTES = "tinytown"
 _WAITING = {"agent": trio.CapacityLimiter(16), "repository": trio.CapacityLimiter(16)}
 """Threads that wait for a lock of one kind. The kinds are apart: who holds an agent's lock waits for the other."""
@@ -89,7 +91,7 @@ class Repository:
         return [_listed(block) for block in text.split("\n\n") if block.startswith("worktree ")]
 
     @asynccontextmanager
-    async def holding(self, agent: str | None = None) -> AsyncIterator[None]:
+    async def holding(self, agent: str | None = None) -> AsyncIterator[FileLock]:
         """Nobody else, on this host, works on this agent's worktree, or (for None) on the list of all of them.
 
         Git guards single files, not the steps from a look to a change.
@@ -97,16 +99,15 @@ class Repository:
         directory = self.common / _NOTES
         directory.mkdir(0o700, exist_ok=True)
         name = "worktrees.lock" if agent is None else f"{agent}.agent.lock"
-        async with _held(directory / name, _WAITING["repository" if agent is None else "agent"]):
-            yield
+        async with _held(directory / name, _WAITING["repository" if agent is None else "agent"]) as lock:
+            yield lock
 
 
 @asynccontextmanager
-async def _held(path: Path, waiting: trio.CapacityLimiter) -> AsyncIterator[None]:
+async def _held(path: Path, waiting: trio.CapacityLimiter) -> AsyncIterator[FileLock]:
     wait = _Wait(path)
     try:
-        await trio.to_thread.run_sync(wait.until_held, limiter=waiting, abandon_on_cancel=True)
-        yield
+        yield await trio.to_thread.run_sync(wait.until_held, limiter=waiting, abandon_on_cancel=True)
     finally:
         wait.give_up()
 
@@ -120,12 +121,13 @@ class _Wait:
         self._given_up = False
         self._guard = threading.Lock()
 
-    def until_held(self) -> None:
+    def until_held(self) -> FileLock:
         with ExitStack() as stack:
-            stack.enter_context(locked(self._path))
+            lock = stack.enter_context(locked(self._path))
             with self._guard:
                 if not self._given_up:
                     self._stack = stack.pop_all()
+        return lock
 
     def give_up(self) -> None:
         with self._guard:

@@ -2,8 +2,8 @@
 
 For a worktree without changes it is the commit itself. For another one it is a commit made for it, with all files
 as they were, those too that git did not track; its second parent has what was staged. So `git stash apply <ref>`
-brings everything back, and `git restore --source=<ref> -- .` the files alone. Nothing of the worktree is touched on
-the way: the index that is written is a copy.
+brings everything back, and `git restore --source=<ref> -- .` the files alone. Nothing of the worktree is touched
+on the way: the index that is written is a copy.
 
 What git ignores, what we have brought (secrets, as a rule) and what is too large is not in it.
 """
@@ -62,9 +62,7 @@ async def write_rescue(tree: Tree, status: WorktreeStatus, name: str) -> Rescue:
 async def rescue_commit(cwd: Path, commit: str, name: str, *, left_out: tuple[str, ...] = ()) -> Rescue:
     """A ref for a commit: one that is there already, or a new one with the time in its name."""
     above = f"refs/tt/rescue/{name}"
-    there = await git(
-        cwd, "for-each-ref", f"--points-at={commit}", "--count=1", "--format=%(refname)", f"{above}/"
-    )
+    there = await git(cwd, "for-each-ref", f"--points-at={commit}", "--count=1", "--format=%(refname)", f"{above}/")
     ref = line_of(there)
     if not ref:
         ref = f"{above}/{times.now().translate(_NOT_IN_REFS)}"
@@ -85,9 +83,7 @@ async def _commit_all(tree: Tree, status: WorktreeStatus, name: str, copy: Path,
     parents = [status.head] if status.head is not None else []
     # The time is that of the last commit, so that the same state makes the same commit.
     date = (
-        line_of(await git(tree.path, "show", "--no-patch", "--format=@%ct +0000", *parents))
-        if parents
-        else "@0 +0000"
+        line_of(await git(tree.path, "show", "--no-patch", "--format=@%ct +0000", *parents)) if parents else "@0 +0000"
     )
     if staged is not None:
         parents.append(await _commit(tree, line_of(staged), parents, f"What {name} had staged", date))

@@ -22,13 +22,13 @@ from tinytown.actors.worktree_state import Tree, head_of, look_at_changes
 from tinytown.config_sections import VerifyCommand
 from tinytown.errors import BadMessage
 from tinytown.text import one_line
-from tinytown.times import Timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tinytown.messages import JsonObject, JsonValue
+    from tinytown.times import Timestamp
 
 __all__ = ("Evidence", "VerifyCommand", "feedback", "verify")
 
@@ -112,9 +112,10 @@ def feedback(evidence: Sequence[Evidence]) -> str:
     failed = next((each for each in evidence if not each.passed), None)
     if failed is None:
         return ""
+    name = one_line(failed.name, _NAME_WIDTH)
+    how = f"{failed.outcome}, after {times.span(failed.seconds)}{_about(failed)}"
     parts = [
-        f"The task is not accepted yet: the check '{one_line(failed.name, _NAME_WIDTH)}' failed "
-        f"({failed.outcome}, after {times.span(failed.seconds)}{_about(failed)}).",
+        f"The task is not accepted yet: the check '{name}' failed ({how}).",
         f"The command:\n\n{_indented(failed.command)}",
         f"The end of its output:\n\n{_indented(failed.tail)}" if failed.tail else "It printed nothing.",
     ]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from tinytown.transport.locks import FileLock
+
 _AGENTS = (".tt", "agents")
 _HALF_MADE = "initializing"
 """The reason for which git locks a worktree while it makes it (git-worktree(1))."""
@@ -121,8 +123,8 @@ async def prepare(
         return None
     place = _place(repository, name)
     async with repository.holding(name):
-        async with repository.holding():
-            tree, created, notes = await _open_or_add(repository, place, name)
+        async with repository.holding() as lock:
+            tree, created, notes = await _open_or_add(repository, place, name, lock)
             record = _with_ports(repository, name, WorktreeRecord.read(tree.admin) or WorktreeRecord(), port_base)
             record.write(tree.admin)
         if repository.prefix:
@@ -179,7 +181,7 @@ async def remove(root: Path, name: str) -> Removal:
     if repository is None:
         return Removal()
     branch = branch_of(name)
-    async with repository.holding(name), repository.holding():
+    async with repository.holding(name), repository.holding() as lock:
         tree = await _find(repository, name)
         if tree is None:
             place = _place(repository, name)
@@ -193,7 +195,7 @@ async def remove(root: Path, name: str) -> Removal:
         await trio.to_thread.run_sync(drop, tree.path, found.changes.brought_visible, record.brought)
         try:
             # Without --force git looks again at what it would lose.
-            await git(repository.root, "worktree", "remove", str(tree.path))
+            await git(repository.root, "worktree", "remove", str(tree.path), lock=lock)
         except GitFailed as error:
             return Removal(f"git does not remove it: {error.said}", rescue.ref)
         await _delete_branch(repository, branch)
@@ -220,19 +222,19 @@ async def _find(repository: Repository, name: str) -> Tree | None:
     return tree if tree is not None and tree.common == repository.common else None
 
 
-async def _open_or_add(repository: Repository, place: Path, name: str) -> tuple[Tree, bool, list[str]]:
+async def _open_or_add(repository: Repository, place: Path, name: str, lock: FileLock) -> tuple[Tree, bool, list[str]]:
     """The worktree, whether it is new, and what was done about an earlier one."""
     make_inside(repository.root, _AGENTS)
     if place.is_symlink():
         raise Forbidden(f"{_shown(place)} is a link", hint="Remove it; Tinytown makes its own directory.")
     notes = []
     tree = await _find(repository, name)
-    if tree is None and (place / ".git").is_file():
-        # The project was moved, or the file was damaged.
-        await git_or_none(repository.root, "worktree", "repair", str(place))
-        tree = await _find(repository, name)
     listed = await repository.worktrees()
     entry = _entry(listed, place)
+    if tree is None and ((place / ".git").is_file() or (entry is not None and place.exists())):
+        # The project was moved, or the agent has damaged the file.
+        await git_or_none(repository.root, "worktree", "repair", str(place))
+        tree = await _find(repository, name)
     unknown = tree is None or WorktreeRecord.read(tree.admin) is None
     if entry is not None and entry.locked == _HALF_MADE and unknown:
         await _discard_half_made(repository, place)
@@ -250,14 +252,16 @@ async def _open_or_add(repository: Repository, place: Path, name: str) -> tuple[
         # Its directory was deleted by hand. Of what was only in there, the commit can still be kept.
         rescue = await rescue_commit(repository.root, entry.head, branch_of(name).removeprefix("tt/"))
         notes.append(f"The directory of the earlier worktree is gone; its last commit is kept as {rescue.ref}")
-    await _add(repository, place, branch_of(name), listed, again=entry is not None)
+    await _add(repository, place, branch_of(name), listed, lock, again=entry is not None)
     tree = await _find(repository, name)
     if tree is None:
         raise RuntimeFailed(f"git has made no worktree at {_shown(place)}")
     return tree, True, notes
 
 
-async def _add(repository: Repository, place: Path, branch: str, listed: Sequence[Listed], *, again: bool) -> None:
+async def _add(
+    repository: Repository, place: Path, branch: str, listed: Sequence[Listed], lock: FileLock, *, again: bool
+) -> None:
     ref = f"refs/heads/{branch}"
     elsewhere = next((each.path for each in listed if each.branch == ref and each.path != place), None)
     if elsewhere is not None:
@@ -275,7 +279,7 @@ async def _add(repository: Repository, place: Path, branch: str, listed: Sequenc
         what = ["--no-track", "-b", branch, str(place), "HEAD"]
     else:
         what = [str(place), branch]
-    await git(repository.root, "worktree", "add", *options, *what)
+    await git(repository.root, "worktree", "add", *options, *what, lock=lock)
 
 
 async def _discard_half_made(repository: Repository, place: Path) -> None:

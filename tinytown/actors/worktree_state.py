@@ -110,9 +110,7 @@ class WorktreeStatus:
         ]
         if self.unpublished:
             one = self.unpublished == 1
-            reasons.append(
-                f"{self.unpublished} commit{' is' if one else 's are'} in no other branch and no remote"
-            )
+            reasons.append(f"{self.unpublished} commit{' is' if one else 's are'} in no other branch and no remote")
         if self.operation:
             reasons.append(f"{self.operation} is going on")
         return "; ".join(reason for reason in reasons if reason) or None
@@ -175,9 +173,7 @@ async def _unpublished(tree: Tree, own_branch: str, checked_out: str | None, *, 
         return 0
     mine = {own_branch, *([checked_out.removeprefix(_HEADS)] if checked_out else [])}
     excluded = [f"--exclude={branch}" for branch in sorted(mine)]
-    out = await git(
-        tree.path, "rev-list", "--count", *tips, "--not", *excluded, "--branches", "--tags", "--remotes"
-    )
+    out = await git(tree.path, "rev-list", "--count", *tips, "--not", *excluded, "--branches", "--tags", "--remotes")
     return int(out)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from tinytown.cli.grammar import agents, itself, messages, tasks, town, trust
+from tinytown.cli.grammar import agents, backlog, dead_letters, insight, itself, messages, repair, tasks, town, trust
 from tinytown.cli.grammar.options import Options
 from tinytown.cli.invocation import Invocation
 from tinytown.errors import Invalid
@@ -26,8 +26,7 @@ TITLE = "Tinytown - Simple multi-agent orchestration using Redis"
 _LITERAL = re.compile(r"-+(?:[^A-Za-z0-9-].*)?", re.DOTALL)
 """What begins with a dash and can be no option: `-`, and texts like `- first point`."""
 
-_AFTER_ASSIGN, _BEFORE_DEMO = 3.5, 13.5
-"""Places of the groups among the commands in the help."""
+_DLQ_HELP = "Messages that failed too often: list, show, retry, drop.\n\nExample: tt dlq"
 
 _TRUST_HELP = "What tinytown.toml may run: show, accept, revoke.\n\nExample: tt trust"
 
@@ -38,42 +37,76 @@ _MARK = "\0"
 def build() -> App:
     """The application with all its commands."""
     app = App(name="tt", help="", version=__version__)
-    commands: tuple[tuple[str, Callable[..., Invocation]], ...] = (
+    commands: tuple[tuple[str, Callable[..., Invocation] | App], ...] = (
         ("init", town.init),
         ("spawn", agents.spawn),
         ("restart", agents.restart),
         ("assign", tasks.assign),
+        ("task", _tasks_app()),
         ("list", agents.list_agents),
         ("status", town.status),
         ("inbox", messages.inbox),
         ("send", messages.send),
         ("kill", agents.kill),
+        ("interrupt", agents.interrupt),
+        ("resume", agents.resume),
+        ("close", agents.close),
         ("wait", agents.wait),
         ("start", town.start),
         ("stop", town.stop),
+        ("top", insight.top),
+        ("why", insight.why),
+        ("history", insight.history),
+        ("logs", insight.logs),
         ("events", town.events),
+        ("backlog", _backlog_app()),
+        ("dlq", _dead_letters_app()),
+        ("recover", repair.recover),
+        ("reclaim", repair.reclaim),
+        ("prune", repair.prune),
+        ("reset", repair.reset),
         ("doctor", town.doctor),
+        ("trust", _trust_app()),
         ("demo", town.demo),
     )
     for place, (name, command) in enumerate(commands):
-        app.command(command, name=name, sort_key=place)
-    app.command(_tasks_app())
-    app.command(_trust_app())
+        if isinstance(command, App):
+            command.sort_key = place
+            app.command(command)
+        else:
+            app.command(command, name=name, sort_key=place)
     app.command(messages.tasks, name="tasks", show=False)
     app.command(itself.install_completion, name="--install-completion")
     return app
 
 
 def _tasks_app() -> App:
-    task = App(name="task", help="Manage individual tasks.", sort_key=_AFTER_ASSIGN)
+    task = App(name="task", help="Manage individual tasks.")
     for command in (tasks.show, tasks.complete, tasks.fail, tasks.cancel, tasks.current):
         task.command(command)
     task.command(tasks.list_tasks, name="list")
     return task
 
 
+def _backlog_app() -> App:
+    group = App(name="backlog", help="Manage the global backlog of unassigned tasks.")
+    for command in (backlog.add, backlog.claim, backlog.assign_all, backlog.remove):
+        group.command(command)
+    group.command(backlog.list_items, name="list")
+    return group
+
+
+def _dead_letters_app() -> App:
+    group = App(name="dlq", help=_DLQ_HELP)
+    group.default(dead_letters.show_all)
+    group.command(dead_letters.show_all, name="list")
+    for command in (dead_letters.show, dead_letters.retry, dead_letters.drop):
+        group.command(command)
+    return group
+
+
 def _trust_app() -> App:
-    group = App(name="trust", help=_TRUST_HELP, sort_key=_BEFORE_DEMO)
+    group = App(name="trust", help=_TRUST_HELP)
     group.default(trust.show)
     for command in (trust.show, trust.accept, trust.revoke):
         group.command(command)

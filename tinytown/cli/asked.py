@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from tinytown.runtime.operations.events import Events
+    from tinytown.runtime.operations.logs import Logs
     from tinytown.runtime.operations.waiting import Wait
 
 T = TypeVar("T")
@@ -68,6 +69,15 @@ class EventsAsked:
 
     request: Events
     follow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogsAsked:
+    """The logs of an agent, the last `lines` of each or all, and with `follow` what is still to come."""
+
+    request: Logs
+    follow: bool = False
+    lines: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

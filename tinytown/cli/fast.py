@@ -68,9 +68,7 @@ def _send(given: _Given) -> Invocation:
 
 def _assign(given: _Given) -> Invocation:
     agent, task = given.arguments
-    return requests.assign(
-        given.common, agent, task, tags=given.values.get("tags"), parent=given.values.get("parent")
-    )
+    return requests.assign(given.common, agent, task, tags=given.values.get("tags"), parent=given.values.get("parent"))
 
 
 def _show(given: _Given) -> Invocation:

@@ -95,9 +95,7 @@ def list_tasks(common: Common, *, state: str | None, agent: str | None) -> Invoc
     try:
         return Invocation("task list", ListTasks(TaskState(state.lower()), agent), common)
     except ValueError:
-        raise Invalid(
-            f"No task state is called '{state}'", hint=f"The states are: {', '.join(TaskState)}."
-        ) from None
+        raise Invalid(f"No task state is called '{state}'", hint=f"The states are: {', '.join(TaskState)}.") from None
 
 
 def end_task(common: Common, how: str, task: str, text: str | None) -> Invocation:
@@ -119,3 +117,37 @@ def wait(common: Common, agent: str | None, *, task: str | None, seconds: float 
     if seconds is not None and not 0 < seconds < 1e8:
         raise Invalid("--timeout is a number of seconds above 0", hint="Without it 'tt wait' waits without end.")
     return Invocation("wait", WaitFor(Wait(agent, task), seconds), common)
+
+
+def reclaim(
+    common: Common,
+    *,
+    to_backlog: bool,
+    to: str | None,
+    source: str | None,
+    orphan_tasks: bool,
+    cancel: bool,
+    delete: bool,
+    force: bool,
+) -> Invocation:
+    """`tt reclaim`: what agents have left, or with `orphan_tasks` tasks whose agent has ended or is gone."""
+    if not orphan_tasks:
+        from tinytown.runtime.operations.reclaiming import Reclaim
+
+        if cancel or delete:
+            raise Invalid("--cancel and --delete are for orphan tasks", hint="Say: tt reclaim --orphan-tasks --cancel")
+        return Invocation("reclaim", Reclaim(to_backlog=to_backlog, to=to, source=source, force=force), common)
+    from tinytown.runtime.operations.orphans import OrphanAction, ReclaimOrphans
+
+    if to is not None:
+        raise Invalid(
+            "Orphan tasks cannot be given to an agent at once",
+            hint="Move them to the backlog, then: tt backlog assign-all AGENT",
+        )
+    chosen = [
+        action for action, wanted in zip(list(OrphanAction)[1:], (to_backlog, cancel, delete), strict=True) if wanted
+    ]
+    if len(chosen) > 1:
+        raise Invalid("Only one of --to-backlog, --cancel and --delete")
+    action = chosen[0] if chosen else OrphanAction.LIST
+    return Invocation("reclaim --orphan-tasks", ReclaimOrphans(action, source), common)

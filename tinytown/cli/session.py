@@ -67,9 +67,7 @@ def text_or_input(text: str) -> str:
         raise Invalid("'-' reads standard input, and it is closed")
     raw = sys.stdin.buffer.read(MOST_INPUT + 1)
     if len(raw) > MOST_INPUT:
-        raise TooLarge(
-            f"Standard input holds more than {MOST_INPUT:,} bytes", hint="Put it into a file and name it."
-        )
+        raise TooLarge(f"Standard input holds more than {MOST_INPUT:,} bytes", hint="Put it into a file and name it.")
     try:
         return raw.decode().removesuffix("\n")
     except UnicodeDecodeError as error:

@@ -6,105 +6,73 @@ that no escape sequence slips through in two halves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tinytown.text import term_safe
+from tinytown.actors.output import LiveText
+from tinytown.runtime.growing import GrowingFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tinytown.transport.files import TownFiles
 
-_MOST = 1 << 20
-"""Bytes read of one file at a look."""
 
-_LONGEST_LINE = 64 << 10
-"""Bytes after which a line without end is shown as it is."""
+class LogText:
+    """One log as safe lines, from `at` bytes on."""
 
+    def __init__(self, files: TownFiles, path: Path, *, at: int = 0) -> None:
+        self.path = path
+        self._file = GrowingFile(files.root, path, at=at)
+        self._text = LiveText()
 
-@dataclass(slots=True)
-class _Source:
-    """One file, read up to `at`; `left` is the beginning of a line; `seen` is how it looked.
+    def lines(self) -> Iterator[str]:
+        """The whole lines that have come since the last look."""
+        while chunk := self._file.read():
+            yield from self._text.feed(chunk).splitlines()
 
-    `stale`: it is of an earlier life, and will be emptied before it grows.
-    """
-
-    at: int = 0
-    left: bytes = field(default=b"", repr=False)
-    seen: tuple[int, int] | None = None
-    stale: bool = False
+    def rest(self) -> list[str]:
+        """The line without an end, when nothing more will come."""
+        return self._text.end().splitlines()
 
 
 class LogTail:
     """The logs of an agent from now on. Make it before the agent starts: what is there already is old.
 
-    A round's log is emptied when a round of this number begins, the agent's own log only grows.
+    Of the logs in `shown` it goes on where they were read to. With `only` no other log is looked at.
     """
 
-    def __init__(self, files: TownFiles, name: str) -> None:
-        self._log = files.agent_log(name)
-        self._prefix = files.round_log(name, 0).name.removesuffix("0.log")
-        self._sources: dict[Path, _Source] = {}
+    def __init__(self, files: TownFiles, name: str, *, shown: Iterable[LogText] = (), only: Path | None = None) -> None:
+        self._files = files
+        self._name = name
+        self._only = only
+        self._logs = {log.path: log for log in shown}
         for path in self._paths():
-            found = _looks(path)
-            if found is not None:
-                self._sources[path] = _Source(found[0], seen=found, stale=path != self._log)
+            if path not in self._logs and path.exists():
+                self._logs[path] = LogText(files, path, at=path.lstat().st_size)
+
+    def news(self) -> Iterator[tuple[Path, str]]:
+        """The whole lines that have come since the last look, each with its log."""
+        for path in self._paths():
+            if path not in self._logs:
+                self._logs[path] = LogText(self._files, path)
+            for line in self._logs[path].lines():
+                yield path, line
 
     def lines(self) -> list[str]:
-        """The whole lines that have come since the last look."""
-        out: list[str] = []
-        for path in self._paths():
-            source = self._sources.setdefault(path, _Source())
-            if self._forward(path, source):
-                *whole, source.left = source.left.split(b"\n")
-                if len(source.left) > _LONGEST_LINE:
-                    whole.append(source.left)
-                    source.left = b""
-                out += [_safe(line) for line in whole]
-        return out
+        """The same lines alone."""
+        return [line for _, line in self.news()]
 
     def rest(self) -> list[str]:
         """The lines without an end, when nothing more will come."""
-        return [_safe(source.left) for source in self._sources.values() if source.left]
+        return [line for log in self._logs.values() for line in log.rest()]
 
     def _paths(self) -> list[Path]:
         """The agent's log first, then its rounds in their order."""
-        rounds: list[tuple[int, Path]] = []
-        try:
-            paths = list(self._log.parent.iterdir())
-        except FileNotFoundError:
-            return []
-        for path in paths:
-            number = path.name.removeprefix(self._prefix).removesuffix(".log")
-            if path.name.startswith(self._prefix) and number.isdecimal():
-                rounds.append((int(number), path))
-        return [self._log, *(path for _, path in sorted(rounds))]
-
-    def _forward(self, path: Path, source: _Source) -> bool:
-        """Read on; says whether there was something."""
-        found = _looks(path)
-        if found is None or (found == source.seen and source.at >= found[0]):
-            return False
-        if source.stale or found[0] < source.at:
-            source.at, source.left, source.stale = 0, b"", False
-        with path.open("rb") as file:
-            file.seek(source.at)
-            chunk = file.read(_MOST)
-        source.at += len(chunk)
-        source.left += chunk
-        source.seen = found
-        return bool(chunk)
-
-
-def _looks(path: Path) -> tuple[int, int] | None:
-    """Size and time of the last change."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_size, found.st_mtime_ns
-
-
-def _safe(line: bytes) -> str:
-    return term_safe(line.decode("utf-8", "replace").rstrip("\r"), lines=False)
+        if self._only is not None:
+            return [self._only]
+        rounds = sorted(self._files.round_numbers(self._name))
+        return [
+            self._files.agent_log(self._name),
+            *(self._files.round_log(self._name, number) for number in rounds),
+        ]

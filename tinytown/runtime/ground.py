@@ -3,38 +3,63 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytown.config import load
 from tinytown.transport.address import Address
-from tinytown.transport.files import TownFiles, TownState, central_directory
+from tinytown.transport.files import SOCKET_NAME, TownFiles, TownState, central_directory
 from tinytown.transport.keys import Keys
-from tinytown.transport.server import ManagedServer, ServerLocation
-from tinytown.transport.server_config import ServerSettings, TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tinytown.config import RedisSettings, Settings
+    from tinytown.transport.server import ManagedServer
+    from tinytown.transport.server_config import ServerSettings
 
 _DURABILITY = {"always": "durable", "fast": "fast", "none": "none"}
 
 
-@dataclass(frozen=True, slots=True)
 class Ground:
     """The ground of one town on this host.
 
-    `server` is the managed server, None when the Redis is somebody else's.
+    `directory` is where its managed server lives, None when the Redis is somebody else's.
     """
 
-    files: TownFiles
-    state: TownState
-    settings: Settings
-    address: Address
-    keys: Keys
-    server: ManagedServer | None
+    __slots__ = ("_server", "address", "directory", "files", "keys", "settings", "state")
+
+    def __init__(
+        self,
+        files: TownFiles,
+        state: TownState,
+        settings: Settings,
+        address: Address,
+        directory: Path | None,
+    ) -> None:
+        self.files = files
+        self.state = state
+        self.settings = settings
+        self.address = address
+        self.directory = directory
+        self.keys = Keys(settings.name)
+        self._server: ManagedServer | None = None
+
+    @property
+    def server(self) -> ManagedServer | None:
+        """The managed server, None when the Redis is somebody else's.
+
+        Made when somebody asks: most `tt` commands find it running and need nothing of it.
+        """
+        if self._server is None and self.directory is not None:
+            from tinytown.transport.server import ManagedServer, ServerLocation
+
+            link = None if self.settings.redis.central else self.files.root / self.settings.redis.socket_path
+            location = ServerLocation(
+                self.directory, socket_link=link, pid_link=self.files.pid_link if link is not None else None
+            )
+            self._server = ManagedServer(location, server_settings(self.settings.redis))
+        return self._server
 
     @property
     def root(self) -> Path:
@@ -60,16 +85,11 @@ def ground_of(files: TownFiles, state: TownState, *, environ: Mapping[str, str])
     """The ground of a town whose files are known."""
     settings = load(files.root, environ=environ, home=Path.home())
     redis = settings.redis
-    keys = Keys(settings.name)
     if redis.where == "external":
-        return Ground(files, state, settings, Address.parse(redis.url), keys, None)
+        return Ground(files, state, settings, Address.parse(redis.url), None)
     directory = central_directory(environ) if redis.central else state.directory
-    link = None if redis.central else files.root / redis.socket_path
-    location = ServerLocation(directory, socket_link=link, pid_link=files.pid_link if link else None)
-    server = ManagedServer(location, server_settings(redis))
-    return Ground(
-        files, state, settings, Address(path=str(location.socket), password=redis.password), keys, server
-    )
+    address = Address(path=str(directory / SOCKET_NAME), password=redis.password)
+    return Ground(files, state, settings, address, directory)
 
 
 def host_of(state: TownState) -> str:
@@ -90,6 +110,8 @@ def host_of(state: TownState) -> str:
 
 def server_settings(redis: RedisSettings) -> ServerSettings:
     """What the settings say about a managed server."""
+    from tinytown.transport.server_config import ServerSettings, TlsFiles
+
     tls = None
     if redis.tls_enabled and redis.tls_cert and redis.tls_key:
         authority = Path(redis.tls_ca_cert) if redis.tls_ca_cert else None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _HURRY = 5
-"""After a beat that failed the next one comes so many times sooner: an outage shorter than the fence cuts nothing."""
+"""After a beat that failed the next comes so many times sooner: an outage shorter than the fence cuts nothing."""
 
 
 class Heartbeat:

@@ -16,6 +16,7 @@ from tinytown.errors import Unavailable
 
 if TYPE_CHECKING:
     from tinytown.ids import AgentId
+    from tinytown.runtime.salvage import Salvage
     from tinytown.runtime.supervisor import Supervisor
     from tinytown.transport.mailbox import Mailbox
     from tinytown.transport.placement import Placement
@@ -37,6 +38,7 @@ class Lifeline:
         *,
         host: str,
         interval: float,
+        salvage: Salvage | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._mailbox = mailbox
@@ -44,6 +46,7 @@ class Lifeline:
         self._store = store
         self._host = host
         self._interval = interval
+        self._salvage = salvage
         self._lengths: dict[AgentId, int] = {}
         self._next = 0
         self._everybody = True
@@ -88,6 +91,8 @@ class Lifeline:
             self._lengths[agent_id] = length
         for agent_id in await self._mailbox.ready():
             self._supervisor.ring(agent_id)
+        if self._salvage is not None:
+            await self._salvage.walk()
 
     async def _adopt_new(self) -> None:
         """Adopt who was spawned on this host; others are first left to a runtime where they were."""

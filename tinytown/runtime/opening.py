@@ -30,6 +30,9 @@ NAME_FILE = "name"
 
 _NAME_BYTES = 1024
 _TOWN_ID_VARIABLE = "TINYTOWN_TOWN_ID"
+_SERVER_WITHIN = 10.0
+"""Seconds that an agent's `tt` waits for a server that died; a runtime starts it again in less than one."""
+
 _CLOSING = 2.0
 """Seconds for the last writes of a town that is closed."""
 
@@ -51,7 +54,10 @@ def open_blocking(start: Path, *, environ: Mapping[str, str]) -> Iterator[Town]:
         except RedisUnreachable:
             if ground.server is None:
                 raise
-            ground.server.ensure()
+            if credential(environ) is None:
+                ground.server.ensure()
+            else:
+                _await_server(ground)
             caller = run_sync(_admit(connection, ground, mark, environ))
         yield Town(ground, connection, caller, environ=environ)
 
@@ -90,6 +96,29 @@ async def open_async(start: Path, *, environ: Mapping[str, str], grouped: bool =
             del failure
 
 
+def _await_server(ground: Ground) -> None:
+    """Wait until the runtime has started the server again.
+
+    An agent starts none itself: whatever comes out of its round ends with the round.
+    """
+    from time import monotonic, sleep
+
+    from tinytown.transport.blocking import BlockingConnection, run_sync
+    from tinytown.transport.connection import pauses
+
+    deadline = monotonic() + _SERVER_WITHIN
+    for pause in pauses():
+        sleep(pause)
+        with BlockingConnection(ground.address) as connection:
+            try:
+                run_sync(connection.execute("PING"))
+            except RedisUnreachable:
+                if monotonic() > deadline:
+                    raise
+            else:
+                return
+
+
 async def _connected(stack: AsyncExitStack, ground: Ground) -> MultiplexedConnection:
     import trio
 
@@ -121,10 +150,10 @@ async def _admit(connection: Connection, ground: Ground, mark: str, environ: Map
             ("HGET", ground.keys("tokens"), shown.agent_id),
             ("GET", ground.keys("agent", shown.agent_id)),
         ]
-    if ground.server is None:
+    if ground.directory is None:
         commands.append(("INFO",))
     found = cast("list[bytes | None]", await connection.pipeline(commands, repeat=True))
-    if ground.server is None:
+    if ground.directory is None:
         from tinytown.transport.server_probe import check_external, parse_info
 
         check_external(parse_info(found[-1] or b""))

@@ -29,6 +29,7 @@ from tinytown import times
 from tinytown.actors.actor import Actor, Bell, Pace
 from tinytown.actors.agent import AgentActor, RoundRules
 from tinytown.actors.child import become_subreaper, harden_process, sweep_marked
+from tinytown.actors.pickup import Pickup
 from tinytown.actors.progress import Progress
 from tinytown.errors import RuntimeRunning, TownError, Unavailable
 from tinytown.ids import AgentId
@@ -38,7 +39,9 @@ from tinytown.runtime.heartbeat import Heartbeat
 from tinytown.runtime.launch import Launcher
 from tinytown.runtime.lifeline import Lifeline
 from tinytown.runtime.restart import RestartPolicy
+from tinytown.runtime.salvage import Salvage
 from tinytown.runtime.supervisor import Supervisor, first_cause
+from tinytown.transport.backlog import Backlog
 from tinytown.transport.batch import Grouped
 from tinytown.transport.blocking import BlockingConnection, run_sync
 from tinytown.transport.journal import Journal
@@ -245,9 +248,7 @@ class _Parts:
         left = await sweep_marked(self._ground.state.town_id, live_runtimes={*others, self._card.id})
         if left:
             self._announce(f"Ended {len(left)} processes that an earlier runtime had left behind")
-        await self._journal.append(
-            Event("runtime.started", detail=f"runtime {self._card.id} on {self._card.host}")
-        )
+        await self._journal.append(Event("runtime.started", detail=f"runtime {self._card.id} on {self._card.host}"))
 
     async def retire(self) -> bool:
         """See `Runtime.retire`. Whoever spawns after it finds no runtime and starts one."""
@@ -291,6 +292,9 @@ class _Parts:
             self._store,
             host=self._card.host,
             interval=runtime.lifeline_interval,
+            salvage=Salvage(
+                supervisor, self._store, self._connection, self._ground.keys, self._ground.settings.backlog
+            ),
         )
         heartbeat = Heartbeat(
             self._card,
@@ -361,4 +365,11 @@ class _Parts:
             ),
             town=settings.name,
             random=self._random,
+            pickup=Pickup(
+                fence,
+                self._store,
+                self._mailbox,
+                Backlog(self._connection, self._ground.keys),
+                alone=settings.backlog.auto_claim,
+            ),
         )

@@ -137,9 +137,7 @@ class Supervisor:
 
         Gives how many were started. The records are looked at by the actors: one that has ended ends again.
         """
-        wanted = [
-            each for each in dict.fromkeys(agent_ids) if each not in self._children and each != SUPERVISOR_ID
-        ]
+        wanted = [each for each in dict.fromkeys(agent_ids) if each not in self._children and each != SUPERVISOR_ID]
         started = 0
         for start in range(0, len(wanted), PLACED_AT_ONCE):
             if self._closed or self._suspended:
@@ -158,9 +156,7 @@ class Supervisor:
                 await self._placement.unplace(placed.fence, wanted=True)
                 continue
             if placed.recovered or placed.quarantined:
-                self._report(
-                    f"{agent_id}: {placed.recovered} messages recovered, {placed.quarantined} quarantined"
-                )
+                self._report(f"{agent_id}: {placed.recovered} messages recovered, {placed.quarantined} quarantined")
             child = self._children[agent_id] = Child()
             self._filled.set()
             self._nursery.start_soon(self._supervise, agent_id, child, placed.fence)

@@ -146,9 +146,7 @@ def error_of(text: str) -> TownError:
     if word in _FULL:
         return RedisFull(f"Redis is full: {text}", hint=_FULL[word])
     if text.startswith("ERR max number of clients"):
-        return NotReady(
-            f"Redis is not ready: {text}", hint="Raise its 'maxclients', or end what holds connections."
-        )
+        return NotReady(f"Redis is not ready: {text}", hint="Raise its 'maxclients', or end what holds connections.")
     return ReplyError(f"Redis answered: {text}")
 
 

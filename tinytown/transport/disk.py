@@ -122,9 +122,7 @@ def private_directory(path: Path) -> None:
     shown = term_safe(str(path), lines=False)
     if not stat.S_ISDIR(found.st_mode):
         what = "a link" if stat.S_ISLNK(found.st_mode) else "not a directory"
-        raise Forbidden(
-            f"{shown} is {what}; it must be a directory of yours", hint=f"Look at it: ls -ld '{shown}'"
-        )
+        raise Forbidden(f"{shown} is {what}; it must be a directory of yours", hint=f"Look at it: ls -ld '{shown}'")
     if found.st_uid != os.geteuid():
         raise Forbidden(f"{shown} belongs to another user", hint="Set XDG_STATE_HOME to a directory of yours.")
     if found.st_mode & 0o077:

@@ -45,6 +45,10 @@ __all__ = (
 )
 
 CONFIG_NAME = "tinytown.toml"
+
+SOCKET_NAME = "redis.sock"
+"""The managed server's socket, in its directory."""
+
 _DOT = ".tt"
 _DIRECTORIES = ("agents", "logs", "tasks")
 _IGNORED = ".tt/*"
@@ -197,6 +201,16 @@ class TownFiles:
     def round_log(self, name: str, number: int) -> Path:
         """Where the output of this round of the agent is."""
         return self.logs / f"{name}_round_{number}.log"
+
+    def round_numbers(self, name: str) -> list[int]:
+        """The rounds of this agent that have left an output, in no order."""
+        before, after = f"{name}_round_", ".log"
+        try:
+            names = [path.name for path in self.logs.iterdir()]
+        except FileNotFoundError:
+            return []
+        found = (each.removeprefix(before).removesuffix(after) for each in names if each.startswith(before))
+        return [int(number) for number in found if number.isascii() and number.isdigit()]
 
     def open_log(self, path: Path, *, fresh: bool = False) -> BinaryIO:
         """The log at this path for writing at its end, or emptied first when `fresh`; unbuffered, for us alone.

@@ -24,6 +24,9 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+AT_ONCE = 2
+"""Groups of one kind under way: while the server works on one, the next one is made and sent."""
+
 
 class _Place(outcome.Outcome[Result], Generic[Item, Result]):
     """Where one item waits, and at the same time the outcome with which its task is woken: many are made.
@@ -74,34 +77,42 @@ class Group(Generic[Item, Result]):
         self._run = run
         self._most = most
         self._waiting: list[_Place[Item, Result]] = []
-        # True from the moment at which somebody asks until a moment at which nobody waits.
-        self._under_way = False
+        self._under_way = 0
+        # A flush was started that has not taken its group yet: it will take whatever waits by then.
+        self._called = False
 
     async def submit(self, item: Item) -> Result:
         """The item's result. When the caller is cancelled while it waits for its group, the item is taken back."""
         if not self._under_way:
-            self._under_way = True
+            self._under_way = 1
             try:
                 return (await self._run((item,)))[0]
             finally:
-                self._go_on()
+                self._under_way -= 1
+                self._call()
         place: _Place[Item, Result] = _Place(current_task(), item)
         self._waiting.append(place)
+        self._call()
         result: Result = await wait_task_rescheduled(place.leave)
         return result
 
-    def _go_on(self) -> None:
-        """The one who asked alone has its answer: flush what has gathered meanwhile."""
-        if not self._waiting:
-            self._under_way = False
+    def _call(self) -> None:
+        """See that what waits is flushed, as soon as fewer than so many groups are under way."""
+        if not self._waiting or self._called or self._under_way >= AT_ONCE:
             return
         try:
             self._nursery.start_soon(self._flush)
         except RuntimeError:
             # The nursery is closed.
-            self._refuse_all()
+            self._refuse(self._waiting)
+        else:
+            self._called = True
+            self._under_way += 1
 
     async def _flush(self) -> None:
+        """Ask for one group after the other, until nobody waits."""
+        self._called = False
+        group: list[_Place[Item, Result]] = []
         try:
             while self._waiting:
                 group = [place for place in self._waiting[: self._most] if place.task is not None]
@@ -112,10 +123,13 @@ class Group(Generic[Item, Result]):
                     # begins in the one after it, and takes that along.
                     await checkpoint()
                     await checkpoint()
-            self._under_way = False
+        except BaseException:
+            # The flush was cancelled; nobody shall wait for ever.
+            self._refuse(group)
+            self._refuse(self._waiting)
+            raise
         finally:
-            # Only a cancelled flush leaves anybody here; without this they would wait for ever.
-            self._refuse_all()
+            self._under_way -= 1
 
     async def _ask(self, group: list[_Place[Item, Result]]) -> None:
         try:
@@ -123,15 +137,12 @@ class Group(Generic[Item, Result]):
         except Exception as error:
             for place in group:
                 place.answer(None, error)
-        except BaseException:
-            self._waiting[:0] = group
-            raise
         else:
             for place, result in zip(group, results, strict=True):
                 place.answer(result)
 
-    def _refuse_all(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._under_way = False
-        for place in waiting:
+    @staticmethod
+    def _refuse(places: list[_Place[Item, Result]]) -> None:
+        for place in places:
             place.answer(None, RedisUnreachable("The connection to Redis is being closed"))
+        places.clear()

@@ -79,8 +79,7 @@ def event_of(entry: Reply) -> Event:
     """The event of one stream entry."""
     position, flat = cast("tuple[bytes, list[bytes]]", entry)
     given = {
-        flat[at].decode("utf-8", "replace"): flat[at + 1].decode("utf-8", "replace")
-        for at in range(0, len(flat), 2)
+        flat[at].decode("utf-8", "replace"): flat[at + 1].decode("utf-8", "replace") for at in range(0, len(flat), 2)
     }
     ms = given.pop("ms", "") or position.decode().partition("-")[0]
     return Event(

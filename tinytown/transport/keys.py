@@ -110,7 +110,7 @@ class Keys:
         return self.prefix + key.suffix + part
 
     def find(self, key: str) -> tuple[Key, str] | None:
-        """The row of the catalogue for a key of this town, and the key's last part; None when it has no such key."""
+        """The row of the catalogue for a key of this town, and its last part; None when there is no such key."""
         if not key.startswith(self.prefix):
             return None
         rest = key[len(self.prefix) :]

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tinytown.transport.keys import Keys
 
 _Item: TypeAlias = "tuple[Value, ...]"
+_Claimed: TypeAlias = tuple[int, int, bytes, bytes, bytes]
+"""What the claim script gives for one message: tag, lane, failures, deaths, bytes."""
 
 LANE_NUMBER = {lane: number for number, lane in enumerate(LANES, 1)}
 
@@ -86,7 +88,7 @@ def checked(message: Message, limits: Limits) -> bytes:
 
 def send_header(limits: Limits) -> tuple[Value, ...]:
     """The first arguments of the scripts that accept messages."""
-    return (limits.inbox_messages, limits.town_messages, _SEEN_MS, _SEEN_IDS, limits.events)
+    return (limits.inbox_messages, limits.town_messages, limits.events)
 
 
 class Mailbox:
@@ -134,17 +136,16 @@ class Mailbox:
         status, controls, waiting, *flat = cast("list[int | bytes | list[bytes]]", reply)
         if status == -1:
             raise LeaseLost(f"Agent {fence.id} is held by somebody else")
-        deliveries = tuple(
-            delivery(
-                cast("int", flat[at]),
-                LANES[cast("int", flat[at + 1]) - 1],
-                cast("bytes", flat[at + 2]),
-                cast("bytes", flat[at + 3]),
-                cast("bytes", flat[at + 4]),
-            )
-            for at in range(0, len(flat), 5)
+        words = iter(flat)
+        fives = cast("Iterable[_Claimed]", zip(words, words, words, words, words, strict=True))
+        return Claim(
+            tuple(
+                [delivery(tag, LANES[lane - 1], attempts, deaths, raw) for tag, lane, attempts, deaths, raw in fives]
+            ),
+            _controls(cast("list[bytes]", controls)) if controls else (),
+            cast("int", waiting),
+            held=status == -2,
         )
-        return Claim(deliveries, _controls(cast("list[bytes]", controls)), cast("int", waiting), held=status == -2)
 
     async def settle(self, fence: Fence, settled: Iterable[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """Say what became of claimed messages; gives those that were not claimed any more.
@@ -155,18 +156,14 @@ class Mailbox:
         if not in_order:
             return []
         item: _Item = tuple(
-            value
-            for done, outcome in in_order
-            for value in (fence.id, fence.epoch, done.tag, *_outcome_words(outcome))
+            value for done, outcome in in_order for value in (fence.id, fence.epoch, done.tag, *_outcome_words(outcome))
         )
         codes = await self._submit_settle(item)
         if -1 in codes:
             raise LeaseLost(f"Agent {fence.id} is held by somebody else")
         return [done for (done, _), code in zip(in_order, codes, strict=True) if code == 0]
 
-    async def renew(
-        self, fence: Fence, deliveries: Iterable[Delivery], *, lease: float, prompted: bool = False
-    ) -> int:
+    async def renew(self, fence: Fence, deliveries: Iterable[Delivery], *, lease: float, prompted: bool = False) -> int:
         """Renew the leases for `lease` seconds; gives how many are still held.
 
         `prompted` notes that the messages are in the prompt of a running turn from now on: if the runtime dies,
@@ -190,9 +187,11 @@ class Mailbox:
     async def sweep(self, agent_ids: Sequence[AgentId]) -> tuple[int, int, dict[AgentId, int]]:
         """Bring back what is due: snoozed messages of the whole town, passed leases of these agents.
 
-        Gives how many of each, and how many messages wait for each agent.
+        Gives how many of each, and how many messages wait for each agent. De-duplication forgets what is old: it
+        remembers a day, and at most 100,000 ids.
         """
-        arguments: list[Value] = [self._limits.max_recoveries, RECOVERY_WINDOW_MS, 1000, *agent_ids]
+        arguments: list[Value] = [self._limits.max_recoveries, RECOVERY_WINDOW_MS, 1000, _SEEN_MS, _SEEN_IDS]
+        arguments += agent_ids
         reply = cast("list[int]", await self._run(scripts.SWEEP, arguments, repeat=True))
         return reply[0], reply[1], dict(zip(agent_ids, reply[2:], strict=True))
 

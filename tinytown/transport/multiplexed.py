@@ -69,9 +69,7 @@ class MultiplexedConnection:
 
     @classmethod
     @asynccontextmanager
-    async def open(
-        cls, address: Address, *, reply_within: float = 5.0, patience: float = 5.0
-    ) -> AsyncIterator[Self]:
+    async def open(cls, address: Address, *, reply_within: float = 5.0, patience: float = 5.0) -> AsyncIterator[Self]:
         """Connect, and keep the connection up for the time of the block.
 
         The first try must succeed: it raises `RedisUnreachable`, `RedisRefused` or `InvalidConfig` at once. What

@@ -37,9 +37,7 @@ class RuntimeCard:
 
     def encode(self) -> bytes:
         """The bytes of its record."""
-        return json.dumps(
-            {"id": self.id, "host": self.host, "pid": self.pid, "started_at": self.started_at}
-        ).encode()
+        return json.dumps({"id": self.id, "host": self.host, "pid": self.pid, "started_at": self.started_at}).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> RuntimeCard:

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 from tinytown.errors import RedisRefused, RedisStartFailed, RedisUnreachable
 from tinytown.transport.disk import atomic_write, private_directory, repoint
+from tinytown.transport.files import SOCKET_NAME
 from tinytown.transport.locks import FileLock, locked, try_lock
 from tinytown.transport.server_config import (
     DATA_NAME,
     PID_NAME,
-    SOCKET_NAME,
     Durability,
     ServerSettings,
     TlsFiles,

@@ -70,8 +70,7 @@ def find_server(configured: str | None, home: Path, path_env: str) -> ServerBina
     if configured:
         raise RedisNotInstalled(
             f"The server program of [redis] server cannot be used: {one_line(configured, 300)}",
-            hint="Give an absolute path or the name of a program on PATH, or remove it to have one found."
-            + reasons,
+            hint="Give an absolute path or the name of a program on PATH, or remove it to have one found." + reasons,
         )
     raise RedisNotInstalled(hint=f"Install Redis or Valkey {dotted(MINIMUM)}, or run: tt bootstrap{reasons}")
 

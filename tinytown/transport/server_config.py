@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from tinytown.errors import InvalidConfig, RedisRefused
+from tinytown.transport.files import SOCKET_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 Durability = Literal["durable", "fast", "none"]
 """What a crash may cost: nothing that was accepted; about two seconds; everything."""
 
-SOCKET_NAME = "redis.sock"
 PID_NAME = "redis.pid"
 LOG_NAME = "redis.log"
 DATA_NAME = "appendonlydir"

@@ -97,9 +97,7 @@ def conversation(path: Path, password: str | None, *, limit: float) -> Iterator[
         finally:
             talk.close()
     except ErrorReply as error:
-        raise RedisRefused(
-            f"Redis at {path} refused: {one_line(str(error), 200)}", hint=_hint(str(error))
-        ) from None
+        raise RedisRefused(f"Redis at {path} refused: {one_line(str(error), 200)}", hint=_hint(str(error))) from None
     except OSError as error:
         raise RedisUnreachable(f"No answer from Redis at {path}: {error}") from error
 

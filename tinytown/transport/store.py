@@ -265,6 +265,10 @@ class Store:
         found = await self._records(Task, "task", [raw.decode() for raw in cast("Iterable[bytes]", members)])
         return sorted(found, key=lambda task: (task.created_at, task.id))
 
+    async def tasks_of(self, task_ids: Sequence[TaskId]) -> list[Task]:
+        """Those of these tasks that there are."""
+        return await self._records(Task, "task", task_ids)
+
     async def task(self, task_id: TaskId) -> Task:
         """The task with this id; `TaskNotFound`."""
         return (await self.see_task(task_id)).record

@@ -109,18 +109,14 @@ _AGY = CliPreset(
         "--print 'Read the file {prompt_file} and do what it says, all of it.'"
     ),
     env_pass=(*_GOOGLE, "GEMINI_*", "ANTIGRAVITY_*"),
-    unhealable=(
-        Unhealable("not logged in; run agy once by hand", r"^(error: )?(not logged in|please sign in)\b"),
-    ),
+    unhealable=(Unhealable("not logged in; run agy once by hand", r"^(error: )?(not logged in|please sign in)\b"),),
 )
 _AUGGIE = CliPreset(
     name="auggie",
     # docs.augmentcode.com, "CLI reference": no option approves everything; see toolPermissions in its settings.
     command="auggie --print --quiet --instruction-file {prompt_file}",
     env_pass=("AUGMENT_SESSION_AUTH", "AUGMENT_API_TOKEN", "AUGMENT_API_URL"),
-    unhealable=(
-        Unhealable("not logged in; run: auggie login", r"not logged in\b|authentication (failed|required)\b"),
-    ),
+    unhealable=(Unhealable("not logged in; run: auggie login", r"not logged in\b|authentication (failed|required)\b"),),
 )
 _AIDER = CliPreset(
     name="aider",
@@ -131,9 +127,7 @@ _AIDER = CliPreset(
     ),
     env_pass=("AIDER_*", *_OPENAI, *_ANTHROPIC, *_GOOGLE, *_BROKERS),
     unhealable=(
-        Unhealable(
-            "the key for its model is missing or wrong", r"^litellm\.authenticationerror:", even_if_ok=True
-        ),
+        Unhealable("the key for its model is missing or wrong", r"^litellm\.authenticationerror:", even_if_ok=True),
     ),
 )
 _COPILOT = CliPreset(

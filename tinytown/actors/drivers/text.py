@@ -82,9 +82,7 @@ class TextDriver:
         refusal = root_refusal(preset, turn.env, os.geteuid())
         if refusal is not None:
             await trio.lowlevel.checkpoint()
-            return TurnResult(
-                ok=False, answer="", exit=ChildExit(failure=refusal), reason=refusal, unhealable=True
-            )
+            return TurnResult(ok=False, answer="", exit=ChildExit(failure=refusal), reason=refusal, unhealable=True)
         argv = split_command(preset.command, str(turn.prompt_path))
         with _prompt_file(turn.prompt_path, turn.prompt):
             ended = await run_child(

@@ -1,4 +1,4 @@
-"""`tt spawn`, `restart`, `list`, `kill`."""
+"""`tt spawn`, `restart`, `list`, `kill`, `interrupt`, `resume`, `close`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tinytown.cli.asked import Foreground
     from tinytown.cli.invocation import Common
     from tinytown.runtime.operations.agents import ListAgents, Restart, Spawn, Spawned
-    from tinytown.runtime.operations.ending import Kill
+    from tinytown.runtime.operations.ending import Close, Kill
+    from tinytown.runtime.operations.pausing import Interrupt, Resume
     from tinytown.runtime.town import Town
 
 
@@ -93,6 +94,50 @@ def kill(request: Kill, common: Common) -> int:
         say(dump(fields_of(result.agent, immediate=result.immediate)))
     else:
         say(*render.killed(result, now=request.now))
+    return 0
+
+
+def close(request: Close, common: Common) -> int:
+    """Let an agent finish its turn and end."""
+    from tinytown.runtime.operations.ending import close as operation
+
+    result = ask(common, operation, request)
+    if common.json:
+        from tinytown.cli.render.encode import dump, fields_of
+
+        say(dump(fields_of(result.agent, immediate=result.immediate)))
+    else:
+        say(*render.closed(result))
+    return 0
+
+
+def interrupt(request: Interrupt, common: Common) -> int:
+    """Pause an agent."""
+    from tinytown.runtime.operations.pausing import interrupt as operation
+
+    result = ask(common, operation, request)
+    if common.json:
+        from tinytown.cli.render.encode import dump, fields_of
+
+        say(dump(fields_of(result.agent, in_turn=result.in_turn)))
+    else:
+        say(*render.interrupted(result, now=request.now))
+    return 0
+
+
+def resume(request: Resume, common: Common) -> int:
+    """Let a paused agent go on."""
+    from tinytown.runtime.operations.pausing import resume as operation
+
+    result = ask(common, operation, request)
+    if result.note:
+        note(f"Note: {result.note}")
+    if common.json:
+        from tinytown.cli.render.encode import dump
+
+        say(dump(result.agent))
+    else:
+        say(f"▶️  Resumed agent '{render.safe_name(result.agent)}'")
     return 0
 
 

@@ -42,9 +42,7 @@ def init(request: Init, common: Common) -> int:
 
 def _initialized(made: Initialized, where: str) -> list[str]:
     how = "Joined" if made.joined else "Initialized"
-    redis = (
-        "Redis running with Unix socket for fast message passing" if made.socket else "Connected to external Redis"
-    )
+    redis = "Redis running with Unix socket for fast message passing" if made.socket else "Connected to external Redis"
     return [
         f"✨ {how} town '{made.name}' at {term_safe(where, lines=False)}",
         f"📡 {redis}",
@@ -109,11 +107,7 @@ def stop(request: Stop, common: Common) -> int:
         if request.redis:
             ended = _halt(town)
             if not common.json:
-                say(
-                    "   Redis of this town is stopped; its data stays."
-                    if ended
-                    else "   No Redis of our own runs."
-                )
+                say("   Redis of this town is stopped; its data stays." if ended else "   No Redis of our own runs.")
         elif not common.json:
             say("   Central Redis remains available to other towns.")
     return 0
@@ -169,6 +163,4 @@ def demo(request: Demo, common: Common) -> int:
 
     directory = request.directory or common.town
     # Its lines are safe already, and hold the colours that were asked for.
-    return run(
-        directory=None if directory is None else Path(directory), announce=_print, colour=terminal.colours()
-    )
+    return run(directory=None if directory is None else Path(directory), announce=_print, colour=terminal.colours())

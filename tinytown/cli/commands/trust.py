@@ -61,9 +61,7 @@ def accept(request: Accept, common: Common) -> int:
             hint="Read it again with: tt trust",
         )
     if request.digest is None and not common.json:
-        say(
-            f"🔐 {root / 'tinytown.toml'} would run or reach:", *(f"   {line}" for line in config_trust.show(part))
-        )
+        say(f"🔐 {root / 'tinytown.toml'} would run or reach:", *(f"   {line}" for line in config_trust.show(part)))
         if not request.yes and not _agreed():
             raise Conflict("Nothing was accepted")
     config_trust.accept(part, root, home=Path.home())

@@ -1,4 +1,4 @@
-"""`tt spawn`, `restart`, `list`, `kill`, `wait`."""
+"""`tt spawn`, `restart`, `list`, `kill`, `interrupt`, `resume`, `close`, `wait`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +16,7 @@ def spawn(
     *,
     cli: Annotated[
         str | None,
-        Parameter(
-            name=("--cli", "--model", "-m"), help="Agent CLI to use. [default: default_cli of tinytown.toml]"
-        ),
+        Parameter(name=("--cli", "--model", "-m"), help="Agent CLI to use. [default: default_cli of tinytown.toml]"),
     ] = None,
     max_rounds: Annotated[int | None, Parameter(help="Rounds until it stops. [default: 10]")] = None,
     role: Annotated[str | None, Parameter(help="Role, for claiming from the backlog. [default: its name]")] = None,
@@ -72,9 +70,7 @@ def kill(
     agent: AgentName,
     /,
     *,
-    now: Annotated[
-        Flag, Parameter(help="Cut its running turn; the unfinished work stays in its mailbox.")
-    ] = False,
+    now: Annotated[Flag, Parameter(help="Cut its running turn; the unfinished work stays in its mailbox.")] = False,
     options: ShowOptions = SHOW,
 ) -> Invocation:
     """Stop an agent gracefully.
@@ -84,6 +80,42 @@ def kill(
     from tinytown.runtime.operations.agents import Kill
 
     return Invocation("kill", Kill(agent, now), options.common())
+
+
+def interrupt(
+    agent: AgentName,
+    /,
+    *,
+    now: Annotated[Flag, Parameter(help="Cut its running turn; the unfinished work stays in its mailbox.")] = False,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Pause an agent: after its turn it takes no other.
+
+    Example: tt interrupt backend
+    """
+    from tinytown.runtime.operations.pausing import Interrupt
+
+    return Invocation("interrupt", Interrupt(agent, now), options.common())
+
+
+def resume(agent: AgentName, /, *, options: ShowOptions = SHOW) -> Invocation:
+    """Let a paused agent go on.
+
+    Example: tt resume backend
+    """
+    from tinytown.runtime.operations.pausing import Resume
+
+    return Invocation("resume", Resume(agent), options.common())
+
+
+def close(agent: AgentName, /, *, options: ShowOptions = SHOW) -> Invocation:
+    """Let an agent finish its turn and end; what waits in its mailbox stays there.
+
+    Example: tt close backend
+    """
+    from tinytown.runtime.operations.ending import Close
+
+    return Invocation("close", Close(agent), options.common())
 
 
 def wait(

@@ -29,9 +29,7 @@ def send(
 
     Example: tt send backend --query "Can you take the token refresh next?"
     """
-    return requests.send(
-        options.common(), to, message, query=query, info=info, ack=ack, urgent=urgent, sender=sender
-    )
+    return requests.send(options.common(), to, message, query=query, info=info, ack=ack, urgent=urgent, sender=sender)
 
 
 def inbox(

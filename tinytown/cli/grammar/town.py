@@ -15,12 +15,8 @@ def init(
     positional: Annotated[str | None, Parameter(name="NAME", help="The same as --name.")] = None,
     /,
     *,
-    name: Annotated[
-        str | None, Parameter(name=("--name", "-n"), help="Town name. [default: <repo>-<branch>]")
-    ] = None,
-    join: Annotated[
-        Flag, Parameter(help="Share a town of this name that another host has on this Redis.")
-    ] = False,
+    name: Annotated[str | None, Parameter(name=("--name", "-n"), help="Town name. [default: <repo>-<branch>]")] = None,
+    join: Annotated[Flag, Parameter(help="Share a town of this name that another host has on this Redis.")] = False,
     fresh: Annotated[Flag, Parameter(help="The town's data is lost: begin without it.")] = False,
     options: ShowOptions = SHOW,
 ) -> Invocation:
@@ -77,9 +73,7 @@ def status(
 def events(
     *,
     count: Annotated[int, Parameter(name=("--count", "-n"), help="How many of the last events.")] = 50,
-    follow: Annotated[
-        Flag, Parameter(name=("--follow", "-f"), help="Go on with what happens, until Ctrl+C.")
-    ] = False,
+    follow: Annotated[Flag, Parameter(name=("--follow", "-f"), help="Go on with what happens, until Ctrl+C.")] = False,
     agent: Annotated[str | None, Parameter(help="Only those of this agent.")] = None,
     task: Annotated[str | None, Parameter(help="Only those of this task.")] = None,
     kind: Annotated[
@@ -108,9 +102,7 @@ def doctor(*, options: ShowOptions = SHOW) -> Invocation:
 
 
 def demo(
-    directory: Annotated[
-        Path | None, Parameter(help="Where to build it. [default: a temporary directory]")
-    ] = None,
+    directory: Annotated[Path | None, Parameter(help="Where to build it. [default: a temporary directory]")] = None,
     /,
     *,
     options: Options = QUIET,

@@ -1,4 +1,4 @@
-"""Agents, as `tt list`, `spawn`, `restart`, `kill` and `stop` show them."""
+"""Agents, as `tt list`, `spawn`, `restart`, `kill`, `interrupt`, `close` and `stop` show them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tinytown.records import Agent
     from tinytown.runtime.operations.agents import Spawned
     from tinytown.runtime.operations.ending import Killed, Stopped
+    from tinytown.runtime.operations.pausing import Interrupted
 
 REASON = 500
 """Characters of a reason: it ends with what to do, so it is shown whole."""
@@ -71,6 +72,24 @@ def killed(result: Killed, *, now: bool) -> list[str]:
     else:
         outcome = "Agent will stop at the start of its next round."
     return [f"🛑 Requested stop for agent '{safe_name(result.agent)}'", f"   {outcome}"]
+
+
+def closed(result: Killed) -> list[str]:
+    """An agent that ends after its turn."""
+    outcome = "Agent has stopped." if result.immediate else "Agent will stop after its running turn."
+    return [f"🚪 Closed agent '{safe_name(result.agent)}'", f"   {outcome}"]
+
+
+def interrupted(result: Interrupted, *, now: bool) -> list[str]:
+    """An agent that was paused."""
+    if not result.in_turn:
+        outcome = "It takes no turn"
+    elif now:
+        outcome = "Its turn is cut, the unfinished work stays in its mailbox, and it takes no other"
+    else:
+        outcome = "Its turn goes on to its end, and it takes no other"
+    name = safe_name(result.agent)
+    return [f"⏸️  Interrupted agent '{name}'", f"   {outcome} until 'tt resume {name}'."]
 
 
 def stopped(result: Stopped, town: str, *, now: bool) -> list[str]:

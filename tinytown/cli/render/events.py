@@ -27,8 +27,12 @@ def line(event: Event, names: Mapping[str, str]) -> str:
     before = f"{moment(event.at)} {term_safe(event.type, lines=False)}{who}{term_safe(what, lines=False)}"
     if not event.detail:
         return before
-    detail = _ID.sub(lambda found: _name(found[0], names), event.detail)
-    return f"{before} {fit(detail, cells(before) + 1)}"
+    return f"{before} {fit(detail_of(event.detail, names), cells(before) + 1)}"
+
+
+def detail_of(text: str, names: Mapping[str, str]) -> str:
+    """The text with names in place of the ids of agents, and with short forms of all other ids."""
+    return _ID.sub(lambda found: _name(found[0], names), text)
 
 
 def _name(agent_id: str, names: Mapping[str, str]) -> str:

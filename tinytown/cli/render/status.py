@@ -58,9 +58,9 @@ def warnings(status: TownStatus) -> list[str]:
     if alive and not status.runtimes:
         lines.append("No runtime is alive, so no agent works. Start one with: tt start")
     if status.dead_letters:
-        lines.append(f"{status.dead_letters} message(s) failed too often and lie in the dead letters")
+        lines.append(f"{status.dead_letters} message(s) failed too often. Look at them with: tt dlq")
     if status.quarantined:
-        lines.append(f"{status.quarantined} message(s) lie in quarantine")
+        lines.append(f"{status.quarantined} message(s) lie in quarantine. Look at them with: tt dlq")
     return lines
 
 

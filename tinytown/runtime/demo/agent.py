@@ -128,13 +128,9 @@ def _remarks(order: Order, found: Trial) -> list[tuple[bool, str]]:
 
 def _report(order: Order, begin: str, changed: str, verdict: str, remarks: list[tuple[bool, str]]) -> str:
     authors = git("log", "--format=- %h %an: %s", f"{begin}~..HEAD")
-    rows = "\n".join(
-        "- {2}: {0} lines added, {1} removed".format(*line.split("\t")) for line in changed.splitlines()
-    )
+    rows = "\n".join("- {2}: {0} lines added, {1} removed".format(*line.split("\t")) for line in changed.splitlines())
     points = "\n".join(f"- [{'x' if good else ' '}] {remark}" for good, remark in remarks)
-    return (
-        f"# Review of {order.function}: {verdict}\n\n{points}\n\n## Changed\n\n{rows}\n\n## Commits\n\n{authors}\n"
-    )
+    return f"# Review of {order.function}: {verdict}\n\n{points}\n\n## Changed\n\n{rows}\n\n## Commits\n\n{authors}\n"
 
 
 def _order_in_log() -> Order | None:

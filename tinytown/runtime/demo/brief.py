@@ -48,7 +48,6 @@ def read_brief(prompt: str) -> Brief:
         re.MULTILINE | re.DOTALL,
     )
     items = tuple(
-        Item(found["kind"], found["task"] or "", found["sender"], found["text"])
-        for found in section.finditer(prompt)
+        Item(found["kind"], found["task"] or "", found["sender"], found["text"]) for found in section.finditer(prompt)
     )
     return Brief(agent[1], agent[2] or agent[1], items)

@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-_FAILURE = re.compile(
-    r"^(?:FAIL|ERROR): (\w+) .*?^-{10,}\n.*?^(\w+(?:Error|Exception).*?)$", re.MULTILINE | re.DOTALL
-)
+_FAILURE = re.compile(r"^(?:FAIL|ERROR): (\w+) .*?^-{10,}\n.*?^(\w+(?:Error|Exception).*?)$", re.MULTILINE | re.DOTALL)
 
 
 class Trial(NamedTuple):

@@ -179,9 +179,7 @@ async def _begin_life(town: Town, name: str, begin: Callable[[Agent | None], Age
         agent = begin(former.record if former is not None else None)
         _refuse_too_many(town, await store.agents())
         change = store.change().write("SET", roster, new_id()).ring(agent.id)
-        change.checks.append(
-            (roster, "!", b"") if seen_roster is None else (roster, "=", cast("bytes", seen_roster))
-        )
+        change.checks.append((roster, "!", b"") if seen_roster is None else (roster, "=", cast("bytes", seen_roster)))
         if former is None:
             change.create_agent(agent).tell(Event("agent.spawned", agent=agent.id, detail=f"{name} ({agent.cli})"))
         else:

@@ -136,9 +136,7 @@ def _server(ground: Ground, environ: Mapping[str, str]) -> Iterator[Check]:
         if ground.server is not None:
             found = ground.server.status()
             if found is None:
-                yield Check(
-                    "server", Verdict.WARN, "It does not run", "It is started when it is needed: tt status"
-                )
+                yield Check("server", Verdict.WARN, "It does not run", "It is started when it is needed: tt status")
                 yield _space(ground.server.free_bytes())
                 return
             yield from _managed(ground, found)
@@ -151,9 +149,7 @@ def _managed(ground: Ground, found: ServerStatus) -> Iterator[Check]:
     yield Check("server", Verdict.OK, f"{found.name} {found.version}, pid {found.pid}, {ground.address.url}")
     wanted = _DURABILITY[ground.settings.redis.durability]
     if not found.writes_work:
-        yield Check(
-            "durability", Verdict.FAIL, "The server cannot write to its disk", "Free space there; see its log."
-        )
+        yield Check("durability", Verdict.FAIL, "The server cannot write to its disk", "Free space there; see its log.")
     elif found.durability != wanted:
         yield Check(
             "durability",
@@ -204,9 +200,7 @@ async def _contents(town: Town) -> list[Check]:
     if damaged:
         shown = ", ".join(damaged[:5])
         checks.append(
-            Check(
-                "records", Verdict.FAIL, f"{len(damaged)} cannot be read: {shown}", "Restore them, or delete them."
-            )
+            Check("records", Verdict.FAIL, f"{len(damaged)} cannot be read: {shown}", "Restore them, or delete them.")
         )
     else:
         checks.append(Check("records", Verdict.OK, "all can be read"))

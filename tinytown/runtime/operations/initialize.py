@@ -207,9 +207,7 @@ def _write_config(files: TownFiles, name: str | None) -> None:
     from tinytown.actors.drivers.presets import PRESETS
 
     presets = {preset.name: preset.command for preset in PRESETS.values()}
-    atomic_write(
-        files.config, default_toml(name or default_name(files.root), presets=presets).encode(), mode=0o644
-    )
+    atomic_write(files.config, default_toml(name or default_name(files.root), presets=presets).encode(), mode=0o644)
 
 
 def _already(files: TownFiles) -> AlreadyInitialized:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tinytown.errors import BadMessage, Forbidden
-from tinytown.ids import SUPERVISOR_ID, is_id, short
+from tinytown.ids import SUPERVISOR_ID, short
 from tinytown.messages import (
     AckType,
     Body,
@@ -24,15 +24,14 @@ from tinytown.messages import (
     TaskFailed,
     Work,
 )
-from tinytown.records import Task
 from tinytown.runtime.operations.pending import kind_of, look
 from tinytown.runtime.operations.registry import Scope, operation
-from tinytown.runtime.operations.task_views import name_of
+from tinytown.runtime.operations.task_views import name_of, texts_of
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tinytown.ids import AgentId
     from tinytown.records import Agent
@@ -190,7 +189,7 @@ _ACK_WORDS = frozenset(AckType)
 async def _views(town: Town, agents: Sequence[Agent], found: Sequence[Waiting]) -> list[InboxView]:
     names = await town.store.names()
     decoded = [[_decoded(raw) for raw in waiting.raws] for waiting in found]
-    tasks = await _descriptions(town, [message for messages in decoded for message in messages if message])
+    tasks = await descriptions(town, [message for messages in decoded for message in messages if message])
     views = []
     for agent, waiting, messages in zip(agents, found, decoded, strict=True):
         entries = tuple(
@@ -208,22 +207,10 @@ async def _views(town: Town, agents: Sequence[Agent], found: Sequence[Waiting]) 
     return views
 
 
-async def _descriptions(town: Town, messages: Sequence[Message]) -> dict[str, str]:
+async def descriptions(town: Town, messages: Iterable[Message]) -> dict[str, str]:
     """The texts of the tasks that these messages name, by id."""
     bodies = (message.body for message in messages)
-    ids = {body.task_id for body in bodies if isinstance(body, TaskAssign) and is_id(body.task_id)}
-    if not ids:
-        return {}
-    found = await town.connection.execute("MGET", *(town.keys("task", each) for each in sorted(ids)), repeat=True)
-    tasks: dict[str, str] = {}
-    for raw in cast("list[bytes | None]", found):
-        try:
-            task = Task.decode(raw or b"")
-        except BadMessage:
-            # Gone or damaged; the message shows the id instead.
-            continue
-        tasks[task.id] = task.description
-    return tasks
+    return await texts_of(town, (body.task_id for body in bodies if isinstance(body, TaskAssign)))
 
 
 def said(body: Body, tasks: Mapping[str, str]) -> str:

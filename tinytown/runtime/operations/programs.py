@@ -26,9 +26,7 @@ def cli_warning(town: Town, cli: str) -> str | None:
         from tinytown.actors.drivers.presets import PRESETS
 
         if cli not in PRESETS:
-            raise Untrusted(
-                f"Agent CLI '{cli}' is defined in {town.files.config.name}, which you have not accepted"
-            )
+            raise Untrusted(f"Agent CLI '{cli}' is defined in {town.files.config.name}, which you have not accepted")
     preset = resolve_cli(town.settings, cli)
     return missing_program(preset, town.root, town.environ) or root_refusal(
         preset, {**town.environ, **preset.env}, os.geteuid()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 from tinytown.lifecycle import TaskState
 from tinytown.runtime.operations.pending import look
 from tinytown.runtime.operations.registry import Scope, operation
-from tinytown.runtime.operations.tasks import ListTasks, list_tasks
 from tinytown.transport.address import Address
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ async def status(town: Town, request: Status) -> TownStatus:
     agents = await town.store.agents()
     waiting = await look(town, [agent.id for agent in agents])
     rounds = await _last_rounds(town) if request.deep else {}
-    counts = await _tally(town)
+    counts = await tally(town)
     return TownStatus(
         name=town.name,
         root=str(town.root),
@@ -90,12 +89,12 @@ async def status(town: Town, request: Status) -> TownStatus:
         backlog=counts[-3],
         dead_letters=counts[-2],
         quarantined=counts[-1],
-        tasks=(await list_tasks(town, ListTasks())).tasks if request.tasks else (),
+        tasks=await _tasks(town) if request.tasks else (),
         notices=town.notices,
     )
 
 
-async def _tally(town: Town) -> list[int]:
+async def tally(town: Town) -> list[int]:
     """How many tasks are in each state, in the backlog, among the dead letters, in quarantine."""
     commands = [("SCARD", town.keys("tasks_in", state)) for state in TaskState]
     commands += [("LLEN", town.keys("backlog")), ("XLEN", town.keys("dlq")), ("XLEN", town.keys("quarantine"))]
@@ -116,6 +115,13 @@ async def _last_rounds(town: Town) -> dict[str, list[Event]]:
 def _redis_url(town: Town) -> str:
     """Where Redis is, for people: for our own server the link in the project, which `redis-cli -s` takes."""
     redis = town.settings.redis
-    if town.ground.server is None or redis.central:
+    if town.ground.directory is None or redis.central:
         return town.ground.address.url
     return Address(path=str(town.root / redis.socket_path)).url
+
+
+async def _tasks(town: Town) -> tuple[TaskView, ...]:
+    # Imported here: without `tasks` the status needs none of it, and must be quick.
+    from tinytown.runtime.operations.tasks import ListTasks, list_tasks
+
+    return (await list_tasks(town, ListTasks())).tasks

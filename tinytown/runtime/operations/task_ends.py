@@ -74,9 +74,7 @@ async def _end(town: Town, request: TaskEnd, state: TaskState) -> TaskView:
             )
         after = _ENDS[state](before, text)
         change = town.store.change().replace_task(seen, after)
-        change.tell(
-            Event(f"task.{state}", agent=after.assigned_to, task=task_id, detail=one_line(text, 100) or None)
-        )
+        change.tell(Event(f"task.{state}", agent=after.assigned_to, task=task_id, detail=one_line(text, 100) or None))
         if before.state is TaskState.PENDING:
             change.write("LREM", town.keys("backlog"), 0, task_id)
         if state is TaskState.COMPLETED:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from tinytown.ids import SUPERVISOR_ID
+from tinytown.errors import BadMessage
+from tinytown.ids import SUPERVISOR_ID, is_id
+from tinytown.records import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tinytown.ids import AgentId
-    from tinytown.records import Task
+    from tinytown.runtime.town import Town
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,23 @@ class TaskView:
 def view(task: Task, names: Mapping[AgentId, str]) -> TaskView:
     """The task with the names that its ids have in `names`."""
     return TaskView(task, name_of(task.assigned_to, names), name_of(task.assigned_by, names))
+
+
+async def texts_of(town: Town, task_ids: Iterable[str]) -> dict[str, str]:
+    """The descriptions of those of these tasks that there are, by id."""
+    ids = sorted({each for each in task_ids if is_id(each)})
+    if not ids:
+        return {}
+    found = await town.connection.execute("MGET", *(town.keys("task", each) for each in ids), repeat=True)
+    texts: dict[str, str] = {}
+    for raw in cast("list[bytes | None]", found):
+        try:
+            task = Task.decode(raw or b"")
+        except BadMessage:
+            # Gone or damaged; whoever shows it has the id.
+            continue
+        texts[task.id] = task.description
+    return texts
 
 
 def name_of(agent_id: AgentId | None, names: Mapping[AgentId, str]) -> str:

@@ -113,9 +113,9 @@ async def assign(town: Town, request: Assign) -> Assigned:
     agent = await town.store.find_agent(request.agent)
     parent = (await town.store.find_task(request.parent)).id if request.parent else None
     source = TaskSource.CONDUCTOR if town.caller.kind == "agent" else TaskSource.ASSIGN
-    task = Task(description=text, tags=_tags(request.tags), parent_id=parent, source=source)
+    task = Task(description=text, tags=checked_tags(request.tags), parent_id=parent, source=source)
     task = await assign_record(town, task, agent)
-    return Assigned(task, agent, await _note(town, agent))
+    return Assigned(task, agent, await why_not_yet(town, agent))
 
 
 async def assign_record(town: Town, task: Task, agent: Agent) -> Task:
@@ -170,7 +170,8 @@ async def current_task(town: Town, request: CurrentTask) -> Current:
     return Current(agent, view(await town.store.task(agent.current_task), await town.store.names()))
 
 
-def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+def checked_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags, each once; `Invalid` for what is none."""
     for tag in tags:
         if not tag.strip() or not tag.isprintable() or len(tag) > _LONGEST_TAG:
             raise Invalid(
@@ -181,7 +182,7 @@ def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tags))
 
 
-async def _note(town: Town, agent: Agent) -> str | None:
+async def why_not_yet(town: Town, agent: Agent) -> str | None:
     """Why nothing will happen yet, where that can be seen."""
     if agent.id == SUPERVISOR_ID:
         return None

@@ -39,4 +39,7 @@ local function put_aside(stream, agent, lane, counter, raw, reason, now)
   forget_counters(counter)
   redis.call('XADD', stream, '*', 'agent', agent, 'lane', lane, 'key', counter, 'at', now,
     'attempts', attempts, 'reason', reason, 'raw', raw)
+  -- Whatever is appended next to the journal cuts it to its length.
+  redis.call('XADD', K_events, '*', 'type', stream == K_dlq and 'dead_letter' or 'dead_letter.quarantined',
+    'ms', now, 'agent', agent, 'message', counter, 'detail', reason)
 end

@@ -1,5 +1,5 @@
 -- Changes records, sends messages and tells the journal, all or nothing.
--- ARGV: inbox cap, town cap, ms to remember ids, ids to remember, journal length, actor, epoch ('' = unfenced),
+-- ARGV: inbox cap, town cap, journal length, actor, epoch ('' = unfenced),
 --   then counted groups:
 --   n checks:   key, then '=' and the bytes it must hold, '!' and '' for none, '-' and a field its hash must lack
 --   n writes:   number of words, words...
@@ -7,7 +7,7 @@
 --   n events:   number of words, words...
 --   n bells:    agent
 -- What refuses it is {0, key} for a check that failed, {-4} when fenced, {code, message id} for a message refused.
-local at = 7
+local at = 5
 local function take()
   at = at + 1
   return ARGV[at]
@@ -26,7 +26,7 @@ end
 -- Reads the change and looks whether it can be done. Returns what refuses it, or nil and what carries it out:
 -- until that is called nothing is written.
 local function prepared()
-  if fenced(ARGV[6], ARGV[7]) then return {-4} end
+  if fenced(ARGV[4], ARGV[5]) then return {-4} end
 
   for _ = 1, tonumber(take()) do
     local key, kind, expected = take(), take(), take()
@@ -77,9 +77,9 @@ local function prepared()
       sent[place] = message.id
       if message.rings then rung[#rung + 1] = message.agent end
     end
-    remember(sent, rung, now, {ms = tonumber(ARGV[3]), ids = tonumber(ARGV[4])})
+    remember(sent, rung, now)
     for _, words in ipairs(events) do
-      redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[5], '*', 'ms', now, unpack(words))
+      redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[3], '*', 'ms', now, unpack(words))
     end
     for _, agent in ipairs(bells) do
       redis.call('SADD', K_ready, agent)

@@ -14,9 +14,8 @@ local function seen_before(ids)
   return redis.call('ZMSCORE', K_seen, unpack(ids))
 end
 
--- Notes that messages with these ids were accepted, and that these agents were asked to work. De-duplication
--- remembers a day, and never more than `keep.ids` of them.
-local function remember(ids, agents, now, keep)
+-- Notes that messages with these ids were accepted, and that these agents were asked to work.
+local function remember(ids, agents, now)
   if #ids == 0 then return end
   local scored = {}
   for _, id in ipairs(ids) do
@@ -26,7 +25,4 @@ local function remember(ids, agents, now, keep)
   redis.call('ZADD', K_seen, unpack(scored))
   redis.call('SADD', K_live, unpack(ids))
   if #agents > 0 then redis.call('SADD', K_ready, unpack(agents)) end
-  redis.call('ZREMRANGEBYSCORE', K_seen, '-inf', now - keep.ms)
-  local over = redis.call('ZCARD', K_seen) - keep.ids
-  if over > 0 then redis.call('ZREMRANGEBYRANK', K_seen, 0, over - 1) end
 end

@@ -7,15 +7,18 @@
 -- nothing else is taken. The low lane is read only when the others gave nothing. A lane that still holds something
 -- ends the claim: a smaller message of a later lane must not overtake it. One message is always taken, however
 -- large: a limit must not block the mailbox.
-local deadline = now_ms() + tonumber(ARGV[1])
+-- What can be asked for all actors at once is: a command costs more than its work.
 local MOST = 1000 -- a script stops the whole server while it runs, and a command takes some thousand words
 
-local agents = {}
-for at = 2, #ARGV, 4 do agents[#agents + 1] = ARGV[at] end
+local agents, rare_keys = {}, {K_attempts, K_recoveries}
+for at = 2, #ARGV, 4 do
+  agents[#agents + 1] = ARGV[at]
+  rare_keys[#rare_keys + 1] = K_control(ARGV[at])
+end
 local epochs = redis.call('HMGET', K_epochs, unpack(agents))
 local held = redis.call('SMISMEMBER', K_held, unpack(agents))
-local counted = redis.call('EXISTS', K_attempts, K_recoveries) > 0
-local emptied = {}
+-- Mostly nobody is told anything, no message has failed and no runtime has died: then nothing of it is looked up.
+local rare = redis.call('EXISTS', unpack(rare_keys)) > 0
 
 -- Takes from one lane into `taken`; returns the room that is left and how many messages stay in the lane.
 local function take_lane(agent, lane, room, bytes, taken)
@@ -34,34 +37,15 @@ local function take_lane(agent, lane, room, bytes, taken)
   return room - count, bytes, left
 end
 
--- Puts what was taken into the in-flight hash, and into the answer.
-local function hold(agent, taken, out)
-  local tag = redis.call('INCRBY', K_tags, #taken) - #taken
-  local values, leases, counters = {}, {}, {}
-  for place, message in ipairs(taken) do
-    values[2 * place - 1], values[2 * place] = tag + place, wrap(message.lane, message.counter, message.raw)
-    leases[2 * place - 1], leases[2 * place] = deadline, tag + place
-    counters[place] = message.counter
-  end
-  redis.call('HSET', K_inflight(agent), unpack(values))
-  redis.call('ZADD', K_leases(agent), unpack(leases))
-  local attempts = counted and redis.call('HMGET', K_attempts, unpack(counters)) or {}
-  local recoveries = counted and redis.call('HMGET', K_recoveries, unpack(counters)) or {}
-  for place, message in ipairs(taken) do
-    out[#out + 1] = tag + place
-    out[#out + 1] = message.lane
-    out[#out + 1] = attempts[place] or ''
-    out[#out + 1] = recoveries[place] or ''
-    out[#out + 1] = message.raw
-  end
-end
-
-local function claim(agent, room, bytes)
-  local control = redis.call('LRANGE', K_control(agent), 0, -1)
+-- What one actor gets: status, control messages, how many still wait, and what was taken from its lanes.
+local function take(place, agent, epoch, room, bytes)
+  if outdated(epoch, epochs[place]) then return -1, {}, 0, {} end
+  local control = rare and redis.call('LRANGE', K_control(agent), 0, -1) or {}
   if #control > 0 then
     redis.call('DEL', K_control(agent))
-    return {1, control, waiting(agent)}
+    return 1, control, waiting(agent), {}
   end
+  if held[place] == 1 then return -2, {}, waiting(agent), {} end
   local taken, left, over = {}, 0, room <= 0
   for lane = 1, LANES do
     if over or (lane == LANES and #taken > 0) then
@@ -73,23 +57,44 @@ local function claim(agent, room, bytes)
       over = stay > 0 or room <= 0 or bytes <= 0
     end
   end
-  local out = {1, {}, left}
-  if #taken > 0 then hold(agent, taken, out) end
-  if left == 0 then emptied[#emptied + 1] = agent end
-  return out
+  return 1, {}, left, taken
 end
 
-local results = {}
+local results, takings, emptied, total = {}, {}, {}, 0
 for place, agent in ipairs(agents) do
   local at = 4 * place - 2
-  if outdated(ARGV[at + 1], epochs[place]) then
-    results[place] = {-1, {}, 0}
-  elseif held[place] == 1 and redis.call('EXISTS', K_control(agent)) == 0 then
-    results[place] = {-2, {}, waiting(agent)}
-    if results[place][3] == 0 then emptied[#emptied + 1] = agent end
-  else
-    results[place] = claim(agent, math.min(tonumber(ARGV[at + 2]), MOST), tonumber(ARGV[at + 3]))
-  end
+  local room = math.min(tonumber(ARGV[at + 2]), MOST)
+  local status, control, left, taken = take(place, agent, ARGV[at + 1], room, tonumber(ARGV[at + 3]))
+  results[place] = {status, control, left}
+  takings[place] = taken
+  total = total + #taken
+  if left == 0 and #control == 0 and status ~= -1 then emptied[#emptied + 1] = agent end
 end
 if #emptied > 0 then redis.call('SREM', K_ready, unpack(emptied)) end
+if total == 0 then return results end
+
+local deadline = now_ms() + tonumber(ARGV[1])
+local tag = redis.call('INCRBY', K_tags, total) - total
+for place, taken in ipairs(takings) do
+  if #taken > 0 then
+    local out, values, leases, counters = results[place], {}, {}, {}
+    for number, message in ipairs(taken) do
+      values[2 * number - 1], values[2 * number] = tag + number, wrap(message.lane, message.counter, message.raw)
+      leases[2 * number - 1], leases[2 * number] = deadline, tag + number
+      counters[number] = message.counter
+    end
+    redis.call('HSET', K_inflight(agents[place]), unpack(values))
+    redis.call('ZADD', K_leases(agents[place]), unpack(leases))
+    local attempts = rare and redis.call('HMGET', K_attempts, unpack(counters)) or {}
+    local recoveries = rare and redis.call('HMGET', K_recoveries, unpack(counters)) or {}
+    for number, message in ipairs(taken) do
+      out[#out + 1] = tag + number
+      out[#out + 1] = message.lane
+      out[#out + 1] = attempts[number] or ''
+      out[#out + 1] = recoveries[number] or ''
+      out[#out + 1] = message.raw
+    end
+    tag = tag + #taken
+  end
+end
 return results

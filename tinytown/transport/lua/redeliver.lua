@@ -2,11 +2,9 @@
 --@ include _clock _lanes _deliver _claimed
 -- Puts dead letters and quarantined messages back at the end of their lanes, as if they had just been accepted:
 -- nothing is counted against them any more.
--- ARGV: inbox cap, town cap, ms to remember ids, ids to remember, journal length, who asks, then for each:
---   'dlq' or 'quarantine', id of the entry.
+-- ARGV: inbox cap, town cap, journal length, who asks, then for each: 'dlq' or 'quarantine', id of the entry.
 -- Returns for each: 1 done, 0 not there (any more), or a refusal (see _deliver); what is refused stays.
 local caps = {inbox = tonumber(ARGV[1]), town = tonumber(ARGV[2])}
-local keep = {ms = tonumber(ARGV[3]), ids = tonumber(ARGV[4])}
 local now = now_ms()
 
 local function fields_of(stream, id)
@@ -18,7 +16,7 @@ local function fields_of(stream, id)
 end
 
 local results, rung, told = {}, {}, {}
-for at = 7, #ARGV, 2 do
+for at = 5, #ARGV, 2 do
   local stream = ARGV[at] == 'dlq' and K_dlq or K_quarantine
   local letter = fields_of(stream, ARGV[at + 1])
   local refused = letter and refusal(letter.agent, caps, redis.call('SCARD', K_live), 0)
@@ -27,9 +25,9 @@ for at = 7, #ARGV, 2 do
     redis.call('XDEL', stream, ARGV[at + 1])
     forget_counters(letter.key)
     redis.call('RPUSH', lane_key(letter.agent, tonumber(letter.lane)), letter.raw)
-    remember({letter.key}, {letter.agent}, now, keep)
-    redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[5], '*', 'type', 'dead_letter.retried', 'ms', now,
-      'agent', letter.agent, 'message', letter.key, 'detail', 'by ' .. ARGV[6])
+    remember({letter.key}, {letter.agent}, now)
+    redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[3], '*', 'type', 'dead_letter.retried', 'ms', now,
+      'agent', letter.agent, 'message', letter.key, 'detail', 'by ' .. ARGV[4])
     if not told[letter.agent] then
       told[letter.agent] = true
       rung[#rung + 1] = letter.agent

@@ -1,19 +1,19 @@
 #!lua
 --@ include _clock _lanes _deliver
 -- Accepts messages, each for itself.
--- ARGV: inbox cap, town cap, ms to remember ids, ids to remember, journal length, then for each message:
+-- ARGV: inbox cap, town cap, journal length, then for each message:
 --   agent, lane, id, rings (1 or 0), from, type, bytes.
 -- Returns for each: 1 accepted, 2 accepted before, or a refusal (see _deliver).
 -- What can be done for all messages at once is: a command costs more than its work.
 local caps = {inbox = tonumber(ARGV[1]), town = tonumber(ARGV[2])}
 local now = now_ms()
 local ids = {}
-for at = 8, #ARGV, 7 do ids[#ids + 1] = ARGV[at] end
+for at = 6, #ARGV, 7 do ids[#ids + 1] = ARGV[at] end
 local before = seen_before(ids)
 local town = redis.call('SCARD', K_live)
 local results, accepted, given, rung, told = {}, {}, {}, {}, {}
 for place, id in ipairs(ids) do
-  local at = 7 * place - 1
+  local at = 7 * place - 3
   local agent = ARGV[at]
   local refused = (before[place] or given[id]) and 2 or refusal(agent, caps, town, 0)
   results[place] = refused or 1
@@ -22,7 +22,7 @@ for place, id in ipairs(ids) do
     accepted[#accepted + 1] = id
     town = town + 1
     redis.call('RPUSH', lane_key(agent, tonumber(ARGV[at + 1])), ARGV[at + 6])
-    redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[5], '*', 'type', 'message.sent', 'ms', now,
+    redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[3], '*', 'type', 'message.sent', 'ms', now,
       'agent', agent, 'message', id, 'detail', ARGV[at + 5] .. ' from ' .. ARGV[at + 4])
     if ARGV[at + 3] == '1' and not told[agent] then
       told[agent] = true
@@ -30,6 +30,6 @@ for place, id in ipairs(ids) do
     end
   end
 end
-remember(accepted, rung, now, {ms = tonumber(ARGV[3]), ids = tonumber(ARGV[4])})
+remember(accepted, rung, now)
 if #rung > 0 then redis.call('PUBLISH', K_bell, table.concat(rung, ' ')) end
 return results

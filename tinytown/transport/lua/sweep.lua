@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 --@ include _clock _lanes _claimed _recover
 -- Finds what the bell did not tell: snoozed messages whose time has come, leases that have passed, messages that
--- somebody pushed by hand.
--- ARGV: most recoveries, window (ms), most snoozed to wake, agents to look at...
+-- somebody pushed by hand. And forgets the ids of messages that were accepted long ago.
+-- ARGV: most recoveries, window (ms), most snoozed to wake, ms to remember ids, ids to remember, agents to look at...
 -- Returns {snoozed messages woken, leases recovered, waiting of the first agent, of the second, ...}.
 local limits = {recoveries = tonumber(ARGV[1]), window = tonumber(ARGV[2])}
 local now = now_ms()
@@ -15,8 +15,11 @@ for index = #due, 1, -1 do
   redis.call('LPUSH', lane_key(agent, lane), raw)
   redis.call('SADD', K_ready, agent)
 end
+redis.call('ZREMRANGEBYSCORE', K_seen, '-inf', now - tonumber(ARGV[4]))
+local over = redis.call('ZCARD', K_seen) - tonumber(ARGV[5])
+if over > 0 then redis.call('ZREMRANGEBYRANK', K_seen, 0, over - 1) end
 local out = {#due, 0}
-for at = 4, #ARGV do
+for at = 6, #ARGV do
   local agent = ARGV[at]
   local expired = redis.call('ZRANGEBYSCORE', K_leases(agent), '-inf', now)
   if #expired > 0 then

@@ -1,0 +1,122 @@
+"""A town as one picture: what `tt top` shows. It costs in proportion to what it shows, not to what there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId
+from tinytown.lifecycle import TaskState
+from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.status import tally
+from tinytown.runtime.operations.task_views import view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tinytown.records import Agent, Event
+    from tinytown.runtime.operations.task_views import TaskView
+    from tinytown.runtime.town import Town
+    from tinytown.transport.connection import Value
+    from tinytown.transport.placement import RuntimeCard
+
+_LANES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How many of the last events and of the newest tasks, besides those that agents are at."""
+
+    events: int = 50
+    tasks: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """How many messages lie in an agent's lanes, how many of these are urgent, how many its turn holds."""
+
+    waiting: int = 0
+    urgent: int = 0
+    in_hand: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLine:
+    """An agent with its mailbox, and the text of the task it is at."""
+
+    agent: Agent
+    mail: Mail
+    work: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """`tasks` are those that agents are at, then the newest of the others. Events oldest first.
+
+    `position` is the last event that it takes account of.
+    """
+
+    name: str
+    agents: tuple[AgentLine, ...]
+    conductor: Mail
+    runtimes: tuple[RuntimeCard, ...]
+    tasks: tuple[TaskView, ...]
+    task_counts: Mapping[TaskState, int]
+    backlog: int
+    put_aside: int
+    events: tuple[Event, ...]
+    names: Mapping[str, str]
+    position: str
+
+
+@operation("town.overview", Scope.READ)
+async def overview(town: Town, request: Overview) -> Picture:
+    """Show agents, mailboxes, tasks and what happened last."""
+    # Read first: what happens meanwhile is followed, and seen in the next picture.
+    events = await town.journal.latest(max(1, request.events))
+    agents = await town.store.agents()
+    *mail, conductor = await _mail(town, [*(agent.id for agent in agents), SUPERVISOR_ID])
+    names = {agent.id: agent.name for agent in agents}
+    tasks = await _tasks(town, [agent.current_task for agent in agents if agent.current_task], request.tasks, names)
+    texts = {each.task.id: each.task.description for each in tasks}
+    counts = await tally(town)
+    return Picture(
+        name=town.name,
+        agents=tuple(
+            AgentLine(agent, found, texts.get(agent.current_task, "") if agent.current_task else "")
+            for agent, found in zip(agents, mail, strict=True)
+        ),
+        conductor=conductor,
+        runtimes=tuple(await town.placement.runtimes()),
+        tasks=tasks,
+        task_counts=dict(zip(TaskState, counts, strict=False)),
+        backlog=counts[-3],
+        put_aside=counts[-2] + counts[-1],
+        events=tuple(events if request.events else ()),
+        names={str(agent_id): name for agent_id, name in names.items()},
+        position=events[-1].id if events else "0",
+    )
+
+
+async def _mail(town: Town, agent_ids: Sequence[AgentId]) -> list[Mail]:
+    commands: list[tuple[Value, ...]] = []
+    for agent_id in agent_ids:
+        commands += [("LLEN", lane) for lane in town.keys.lanes(agent_id)]
+        commands.append(("HLEN", town.keys("inflight", agent_id)))
+    replies = cast("list[int]", await town.connection.pipeline(commands, repeat=True))
+    step = _LANES + 1
+    return [
+        Mail(sum(replies[at : at + _LANES]), replies[at], replies[at + _LANES]) for at in range(0, len(replies), step)
+    ]
+
+
+async def _tasks(
+    town: Town, current: Iterable[TaskId], newest: int, names: Mapping[AgentId, str]
+) -> tuple[TaskView, ...]:
+    members: list[bytes] = []
+    if newest > 0:
+        reply = await town.connection.execute("ZREVRANGE", town.keys("tasks"), 0, newest - 1, repeat=True)
+        members = cast("list[bytes]", reply)
+    ids = list(dict.fromkeys([*current, *(TaskId(raw.decode()) for raw in members)]))
+    found = {task.id: task for task in await town.store.tasks_of(ids)}
+    return tuple(view(found[task_id], names) for task_id in ids if task_id in found)
