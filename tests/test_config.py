@@ -479,7 +479,7 @@ def test_an_error_names_file_key_what_was_found_and_what_is_expected(project: st
 
 
 def test_an_unknown_key_shows_the_known_ones_beside_it() -> None:
-    assert refusal("[backlog]\nx = 1").hint == "Known in [backlog]: auto_claim"
+    assert refusal("[backlog]\nx = 1").hint == "Known in [backlog]: auto_claim, reclaim_after"
     assert refusal("x = 1").hint.startswith("Known at the top of the file: name, default_cli")
 
 

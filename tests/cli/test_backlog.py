@@ -89,7 +89,7 @@ def test_wrong_usage_is_told(town_dir: Person) -> None:
 def test_an_idle_agent_takes_what_suits_it_by_itself(town_dir: Person) -> None:
     with (town_dir.directory / "tinytown.toml").open("a") as config:
         config.write("\n[backlog]\nauto_claim = true\n")
-    assert town_dir.tt("spawn", "worker-1", "--role", "backend").code == 0
+    assert town_dir.tt("spawn", "worker-1", "--cli", "fake", "--role", "backend").code == 0
     other = added(town_dir, "write the manual", "--tags", "docs")
     task = added(town_dir, "dig", "--tags", "backend")
 
@@ -100,7 +100,7 @@ def test_an_idle_agent_takes_what_suits_it_by_itself(town_dir: Person) -> None:
 
 
 def test_an_idle_agent_that_an_item_suits_is_told_and_runs(town_dir: Person) -> None:
-    assert town_dir.tt("spawn", "worker-1", "--role", "backend").code == 0
+    assert town_dir.tt("spawn", "worker-1", "--cli", "fake", "--role", "backend").code == 0
     deadline = time.monotonic() + 30
     while town_dir.tt("list", "--json").json[0]["state"] != "idle":
         assert time.monotonic() < deadline

@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from person import Person
@@ -70,15 +71,15 @@ def test_recover_says_what_the_book_says(town_dir: Person) -> None:
 
 def test_after_a_runtime_was_killed_its_agent_is_recovered_with_its_work(town_dir: Person) -> None:
     config = town_dir.directory.parent / "home/.tt/config.toml"
-    config.write_text(re.sub(r'fake_cli\.py .*"', 'fake_cli.py hang"', config.read_text()))
-    assert town_dir.tt("spawn", "worker-1").code == 0
+    config.write_text(re.sub(r'fake_cli\.py .*"', 'fake_cli.py wait"', config.read_text()))
+    assert town_dir.tt("spawn", "worker-1", "--cli", "fake").code == 0
     task = town_dir.tt("assign", "worker-1", "dig", "--json").json["id"]
     deadline = time.monotonic() + 30
     while town_dir.tt("task", "show", task, "--json").json["state"] != "running":
         assert time.monotonic() < deadline
     (runtime,) = town_dir.tt("status", "--json").json["runtimes"]
     os.kill(runtime["pid"], signal.SIGKILL)
-    while os.path.exists(f"/proc/{runtime['pid']}") and " Z " not in _stat(runtime["pid"]):
+    while Path(f"/proc/{runtime['pid']}").exists() and " Z " not in _stat(runtime["pid"]):
         assert time.monotonic() < deadline
 
     said = town_dir.tt("recover")
@@ -91,8 +92,7 @@ def test_after_a_runtime_was_killed_its_agent_is_recovered_with_its_work(town_di
 
 def _stat(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read()
+        return Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return " Z "
 
@@ -239,8 +239,8 @@ def test_prune_says_what_the_book_says(town_dir: Person) -> None:
 
 def test_prune_leaves_an_agent_in_a_turn_unless_it_is_forced(town_dir: Person) -> None:
     config = town_dir.directory.parent / "home/.tt/config.toml"
-    config.write_text(re.sub(r'fake_cli\.py .*"', 'fake_cli.py hang"', config.read_text()))
-    assert town_dir.tt("spawn", "worker-1").code == 0
+    config.write_text(re.sub(r'fake_cli\.py .*"', 'fake_cli.py wait"', config.read_text()))
+    assert town_dir.tt("spawn", "worker-1", "--cli", "fake").code == 0
     task = town_dir.tt("assign", "worker-1", "dig", "--json").json["id"]
     deadline = time.monotonic() + 30
     while town_dir.tt("task", "show", task, "--json").json["state"] != "running":
@@ -302,4 +302,5 @@ def test_reset_of_the_agents_keeps_tasks_and_backlog(town_dir: Person) -> None:
         said.out,
     )
     assert [each["id"] for each in town_dir.tt("backlog", "list", "--json").json] == [waiting, task]
-    assert town_dir.tt("reset", "--json").json == {"town": "demo", "agents": 0, "tasks": 2, "backlog": 2, "in_turn": 0, "to_backlog": 0, "to_conductor": 0}  # fmt: skip
+    counts = {"agents": 0, "tasks": 2, "backlog": 2, "in_turn": 0, "to_backlog": 0, "to_conductor": 0}
+    assert town_dir.tt("reset", "--json").json == {"town": "demo", **counts}

@@ -141,11 +141,10 @@ class Placement:
         time, leases = await self._connection.pipeline(
             [("TIME",), ("ZRANGE", self._keys("runtimes"), 0, -1, "WITHSCORES")]
         )
-        seconds = int(cast("list[bytes]", time)[0])
+        seconds, microseconds = map(int, cast("list[bytes]", time))
+        now = seconds * 1000 + microseconds // 1000
         living = [
-            RuntimeId(member.decode())
-            for member, deadline in _scored(cast("list[object]", leases))
-            if deadline >= seconds * 1000
+            RuntimeId(member.decode()) for member, deadline in _scored(cast("list[object]", leases)) if deadline >= now
         ]
         if not living:
             return []
