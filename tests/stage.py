@@ -252,9 +252,16 @@ class Stage:
         for text in texts:
             await self.tell(agent, Informational(text))
 
-    async def tell(self, agent: Agent, body: Body, *, sender: AgentId = SUPERVISOR_ID) -> Message:
+    async def tell(
+        self,
+        agent: Agent,
+        body: Body,
+        *,
+        sender: AgentId = SUPERVISOR_ID,
+        priority: Priority = Priority.NORMAL,
+    ) -> Message:
         """Send any message."""
-        message = Message(sender, agent.id, body)
+        message = Message(sender, agent.id, body, priority)
         await self.mailbox.send(message)
         return message
 

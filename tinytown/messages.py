@@ -225,12 +225,16 @@ class Message:
         return replace(self, correlation_id=message_id)
 
     def is_actionable(self) -> bool:
-        """It asks for work; it may start a round."""
+        """It asks for work."""
         return isinstance(self.body, _ACTIONABLE)
 
     def is_informational_or_confirmation(self) -> bool:
-        """It rides along in the next round and never starts one."""
+        """It asks for nothing; unless it is urgent it rides along in the next round and never starts one."""
         return not self.is_actionable()
+
+    def starts_a_round(self) -> bool:
+        """Its recipient is woken for it: it asks for work, or it is urgent and shall be known now."""
+        return self.priority is Priority.URGENT or self.is_actionable()
 
     def to_json(self) -> JsonObject:
         """The flat object of the wire."""

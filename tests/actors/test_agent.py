@@ -90,6 +90,15 @@ async def test_information_and_confirmations_never_start_a_round(clock: MockCloc
     assert (await stage.record(agent)).rounds_completed == 0
 
 
+async def test_urgent_information_is_told_at_once(clock: MockClock, stage: Stage) -> None:
+    agent, _ = await stage.started()
+    await stage.tell(agent, Informational("the branch was rebased"), priority=Priority.URGENT)
+    await settle_down()
+
+    assert stage.cli.worked == [["the branch was rebased"]]
+    assert await stage.waiting(agent) == []
+
+
 async def test_information_rides_along_in_order_also_when_sixty_of_it_lie_before_a_task(
     clock: MockClock, stage: Stage
 ) -> None:

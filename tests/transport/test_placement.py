@@ -51,6 +51,21 @@ async def test_whoever_beats_learns_of_the_dead_and_takes_them_off_the_list(town
         await town.placement.beat(dead, lease=60.0)
 
 
+async def test_what_a_dead_runtime_held_waits_for_another_one_whoever_noticed(town: Parts) -> None:
+    dead, living = await town.begin(), await town.begin()
+    lost, kept = await town.agent("lost"), await town.agent("kept")
+    await town.placement.place(dead, [lost.id])
+    await town.placement.place(living, [kept.id])
+    await let_pass(town, dead)
+
+    await town.placement.beat(living, lease=60.0)
+    assert await town.placement.unplaced() == [lost.id]
+
+    (placed,) = await town.placement.place(living, [lost.id])
+    assert placed.fence is not None
+    assert await town.placement.unplaced() == []
+
+
 async def test_a_lease_that_passed_unnoticed_is_renewed(town: Parts) -> None:
     runtime = await town.begin()
     await let_pass(town, runtime)

@@ -260,7 +260,7 @@ class AgentActor(Actor):
         if not turn.waiting and len(work.entries) + done == len(turn.deliveries):
             return False
         waiting = await self.mailbox.peek(self.fence.id, most=_ALL)
-        return any(message.is_actionable() for message in waiting)
+        return any(message.starts_a_round() for message in waiting)
 
     @staticmethod
     def _wait_for_work(turn: Turn, work: Round) -> Mapping[int, Outcome]:

@@ -38,7 +38,7 @@ class Round:
     @property
     def asks_for_work(self) -> bool:
         """There is something in it that may start a run."""
-        return any(entry.message.is_actionable() for _, entry in self.entries)
+        return any(entry.message.starts_a_round() for _, entry in self.entries)
 
     @property
     def task_ids(self) -> list[TaskId]:

@@ -59,8 +59,9 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-LINGER = 10
-"""Seconds that a runtime in the background stays without any agent: long enough for a restart, then it ends."""
+LINGER = 2
+"""Seconds that a runtime in the background stays without any agent. Another one starts in a third of a second, and a
+person who wants to be it with `tt start` must not have to wait."""
 
 _BETWEEN_LOOKS = 0.05
 """Seconds. A lock of the system rings no bell together with a record in Redis."""

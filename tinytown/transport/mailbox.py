@@ -76,7 +76,13 @@ def refuse(code: int, agent_id: str, limits: Limits) -> None:
 
 
 def checked(message: Message, limits: Limits) -> bytes:
-    """The message's bytes; `TooLarge` when they are more than one message may have."""
+    """The message's bytes.
+
+    `TooLarge` when they are more than one message may have, `BadMessage` for an id that is none: what is counted for
+    a message is found by its id, and an id of other characters would not be recognised again.
+    """
+    if not (message.id.isascii() and message.id.replace("-", "").isalnum()):
+        raise BadMessage("A message's id has letters, digits and dashes only")
     raw = message.encode()
     if len(raw) > limits.message_bytes:
         raise TooLarge(
@@ -117,7 +123,7 @@ class Mailbox:
                 message.to,
                 LANE_NUMBER[message.priority],
                 message.id,
-                int(message.is_actionable()),
+                int(message.starts_a_round()),
                 message.sender,
                 message.body.type,
                 raw,

@@ -203,7 +203,7 @@ class Store:
         words.append(len(change.messages))
         for message in change.messages:
             raw = checked(message, self._limits)
-            words += (message.to, LANE_NUMBER[message.priority], message.id, int(message.is_actionable()), raw)
+            words += (message.to, LANE_NUMBER[message.priority], message.id, int(message.starts_a_round()), raw)
         events = [*change.events, *(_sent(message) for message in change.messages)]
         words.append(len(events))
         for event in events:
