@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, cast
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-from tinytown.cli.grammar import agents, backlog, dead_letters, insight, itself, messages, repair, tasks, town, trust
+from tinytown.cli.grammar import (
+    agents,
+    backlog,
+    dead_letters,
+    insight,
+    itself,
+    messages,
+    repair,
+    saving,
+    tasks,
+    town,
+    trust,
+)
 from tinytown.cli.grammar.options import Options
 from tinytown.cli.invocation import Invocation
 from tinytown.errors import Invalid
@@ -65,6 +77,8 @@ def build() -> App:
         ("reclaim", repair.reclaim),
         ("prune", repair.prune),
         ("reset", repair.reset),
+        ("save", saving.save),
+        ("restore", saving.restore),
         ("doctor", town.doctor),
         ("trust", _trust_app()),
         ("demo", town.demo),

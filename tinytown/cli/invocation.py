@@ -62,6 +62,8 @@ ACTIONS: dict[str, str] = {
     "reclaim --orphan-tasks": "repair:orphans",
     "prune": "clearing:prune",
     "reset": "clearing:reset",
+    "save": "saving:save",
+    "restore": "saving:restore",
     "trust show": "trust:show",
     "trust accept": "trust:accept",
     "trust revoke": "trust:revoke",

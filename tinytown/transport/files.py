@@ -27,7 +27,7 @@ from tinytown.transport.disk import (
 from tinytown.transport.locks import FileLock, locked, try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
 __all__ = (
@@ -40,6 +40,7 @@ __all__ = (
     "read_incarnation",
     "state_root",
     "try_lock",
+    "update_attributes",
     "update_gitignore",
     "write_incarnation",
 )
@@ -307,14 +308,35 @@ def _shown(path: Path) -> str:
 
 
 def update_gitignore(root: Path) -> bool:
-    """Makes `.gitignore` cover `.tt/` but for the saved state; says whether anything had to be written.
+    """Makes `.gitignore` cover `.tt/` but for the saved state; says whether anything had to be written."""
 
-    What is there stays as it is, line ends included. A `.gitignore` that is a link is left alone: git does not
-    follow it either.
+    def missing(lines: list[str]) -> list[str]:
+        wanted = [] if _IGNORED in lines else [_IGNORED]
+        # The exception counts only below the rule.
+        if wanted or _KEPT not in lines[lines.index(_IGNORED) :]:
+            wanted.append(_KEPT)
+        return wanted
+
+    return _complete(root, ".gitignore", missing)
+
+
+def update_attributes(root: Path, path: Path) -> bool:
+    """Makes `.gitattributes` say that git leaves the line ends of this file alone; says whether it had to be written.
+
+    `path` is relative to `root`.
     """
-    path = root / ".gitignore"
+    line = f"{path.as_posix()} -text"
+    return _complete(root, ".gitattributes", lambda lines: [] if line in lines else [line])
+
+
+def _complete(root: Path, name: str, missing: Callable[[list[str]], list[str]]) -> bool:
+    """Appends to a file of git's the lines that `missing` names, given those that are there.
+
+    What is there stays as it is, line ends included. A file that is a link is left alone: git does not follow it
+    either.
+    """
     try:
-        descriptor = open_inside(root, [path.name], os.O_RDONLY)
+        descriptor = open_inside(root, [name], os.O_RDONLY)
     except FileNotFoundError:
         before, mode = b"", 0o644
     except Forbidden:
@@ -324,14 +346,10 @@ def update_gitignore(root: Path) -> bool:
             before, mode = file.read(_GITIGNORE_BYTES), os.fstat(descriptor).st_mode & 0o777
             if file.read(1):
                 return False
-    lines = [line.rstrip() for line in before.decode("utf-8", "surrogateescape").splitlines()]
-    wanted = [] if _IGNORED in lines else [_IGNORED]
-    # The exception counts only below the rule.
-    if wanted or _KEPT not in lines[lines.index(_IGNORED) :]:
-        wanted.append(_KEPT)
+    wanted = missing([line.rstrip() for line in before.decode("utf-8", "surrogateescape").splitlines()])
     if not wanted:
         return False
     end = b"\r\n" if b"\r\n" in before else b"\n"
     glue = b"" if not before or before.endswith(b"\n") else end
-    atomic_write(path, before + glue + b"".join(line.encode() + end for line in wanted), mode=mode)
+    atomic_write(root / name, before + glue + b"".join(line.encode() + end for line in wanted), mode=mode)
     return True

@@ -1,0 +1,111 @@
+"""Save and restore: a town as one file that git can keep.
+
+The file is never given to a server to replay: replaying runs what it says. It is read, checked against a whitelist
+and put in place in one step (`tinytown.transport.snapshot`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tinytown.errors import BadSnapshot, NotFound
+from tinytown.records import Event
+from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.transport import snapshot
+from tinytown.transport.files import atomic_write, update_attributes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tinytown.runtime.town import Town
+
+MOST_BYTES = 512 << 20
+"""The largest file that is read: far above a full town, far below what would exhaust a machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write the town to its save file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Where it was written, and how large it is in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Put the save file in the place of what the town holds.
+
+    `dry_run` only says what it would bring. `force` also replaces a town that runs or is not empty.
+    """
+
+    dry_run: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """`lines` describe what the file holds; the counts are of what was brought, all 0 after a dry run."""
+
+    path: str
+    lines: tuple[str, ...]
+    dry_run: bool
+    agents: int = 0
+    tasks: int = 0
+    messages: int = 0
+
+
+@operation("town.save", Scope.MANAGE)
+async def save(town: Town, request: Save) -> Saved:
+    """Save the town's state to a file for version control.
+
+    The same state gives the same bytes; nothing secret is in it. Raises `BadSnapshot` for damaged data, `TooLarge`.
+    """
+    del request
+    data = await snapshot.take(town.connection, town.keys)
+    path = save_file(town)
+    await town.aside(lambda: atomic_write(path, data, mode=0o644))
+    # Git may rewrite line ends, which would break the framing of the file.
+    await town.aside(lambda: update_attributes(town.root, path.relative_to(town.root)))
+    return Saved(str(path), len(data))
+
+
+@operation("town.restore", Scope.ADMIN)
+async def restore(town: Town, request: Restore) -> Restored:
+    """Restore the town's state from its save file.
+
+    Raises `NotFound` without a file, `BadSnapshot` for one that cannot be used, and `Conflict` for a town that runs
+    or holds something, unless forced. Then nothing was changed.
+    """
+    path = save_file(town)
+    found = snapshot.parse(await town.aside(lambda: _read(path)), town.keys)
+    lines = tuple(snapshot.describe(found))
+    if request.dry_run:
+        return Restored(str(path), lines, dry_run=True)
+    counts = await snapshot.load(town.connection, town.keys, found, force=request.force)
+    detail = f"{counts.agents} agents, {counts.tasks} tasks, {counts.messages} messages, by {town.caller.name}"
+    await town.journal.append(Event("town.restored", detail=detail))
+    return Restored(str(path), lines, dry_run=False, agents=counts.agents, tasks=counts.tasks, messages=counts.messages)
+
+
+def save_file(town: Town) -> Path:
+    """Where `tt save` writes, and `tt restore` reads."""
+    return town.root / town.settings.redis.aof_path
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFound(f"There is no save file at {path}", hint="Write one with: tt save") from None
+    except OSError as error:
+        raise BadSnapshot(f"The save file {path} cannot be read: {error.strerror}") from error
+    if len(data) > MOST_BYTES:
+        raise BadSnapshot(f"The save file {path} has more than {MOST_BYTES:,} bytes")
+    return data
