@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -9,6 +10,9 @@ from servers import RunningServer, valkey_server
 
 from tinytown.transport.blocking import BlockingConnection
 from tinytown.transport.multiplexed import MultiplexedConnection
+
+# Whoever starts the tests in the background of a script has SIGINT ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

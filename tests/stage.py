@@ -36,7 +36,7 @@ from tinytown.transport.delivery import Control, ControlKind, Fence
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
 
 if TYPE_CHECKING:
-    from tinytown.actors.agent import RunRound
+    from tinytown.actors.agent import CheckTasks, RunRound
 
 _SHOWN = re.compile(r"^--- (\w+) begins\n(.*?)\n--- \1 ends$", re.DOTALL | re.MULTILINE)
 
@@ -184,6 +184,7 @@ class Stage:
         self.pace = Pace()
         self.dice = Dice(1.0)
         self.bells: dict[str, list[Bell]] = {}
+        self.check_tasks: CheckTasks | None = None
 
     async def open(self) -> None:
         """Listen to the bell, and have a supervisor's mailbox."""
@@ -215,6 +216,7 @@ class Stage:
             rules=self.rules,
             town="test",
             random=self.dice,
+            check_tasks=self.check_tasks,
         )
 
     def run(self, actor: Actor) -> Life:
@@ -274,6 +276,10 @@ class Stage:
             await self.store.commit(self.store.change().create_task(task).send(message))
             tasks.append(task)
         return tasks
+
+    async def mailbox_empty(self, agent: Agent) -> None:
+        """Take everything out of the agent's lanes, as if it had been worked on."""
+        await self.town.ask("DEL", *self.town.keys.lanes(agent.id))
 
     async def control(self, agent: Agent, kind: ControlKind, *, incarnation: int | None = None) -> None:
         """Tell the actor, past its mailbox."""

@@ -36,6 +36,8 @@ def a_value_of(annotation: str, data: st.DataObject) -> object:
     base, _, optional = annotation.partition(" | ")
     if optional and data.draw(st.booleans()):
         return None
+    if base.startswith("tuple[JsonObject"):
+        return tuple(data.draw(st.lists(st.dictionaries(TEXT, TEXT, max_size=2), max_size=3)))
     if base.startswith("tuple"):
         return tuple(data.draw(st.lists(TEXT, max_size=3)))
     if base == "int":

@@ -89,6 +89,8 @@ class Limits:
     """Failures of one message, while others succeeded, before it goes to the dead letters."""
     max_recoveries: int = _key(3, whole(1, 1000))
     """Deaths of a runtime with one message in the prompt before that message is quarantined."""
+    max_reviews: int = _key(3, whole(0, 1000))
+    """How often a reviewer sends a task back before a person is asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,10 @@ status = "pending"
 tags = ["example"]
 """
 
-_HEADER = re.compile(r"^\s*\[\[\s*tasks\s*\]\]", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t]*\[\[[ \t]*tasks[ \t]*\]\]", re.MULTILINE)
 _PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _META = {"description", "default_agent"}
-_TEXTS = ("id", "description", "agent", "status", "parent", "review")
+_TEXTS = ("id", "description", "agent", "status", "parent", "review", "result")
 _LISTS = ("depends_on", "after", "tags", "verify")
 
 
@@ -60,6 +60,8 @@ class PlanEntry:
     tags: tuple[str, ...] = ()
     review: str | None = None
     verify: tuple[str, ...] = ()
+    result: str | None = None
+    """What came of it, as `tt sync pull` wrote it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class Plan:
     def stages(self) -> list[list[str]]:
         """The ids in the order in which they can run; those of one stage at the same time."""
         return stages(self.needs)
+
+
+def plan_tag(plan_id: str) -> str:
+    """The tag by which a task of a plan is known."""
+    return f"plan:{plan_id}"
 
 
 def parse_plan(text: str, *, source: str = PLAN_FILE) -> Plan:
@@ -113,6 +120,9 @@ class _Reader:
         tasks = table.get("tasks", [])
         if not isinstance(tasks, list) or not all(isinstance(entry, dict) for entry in tasks):
             raise InvalidPlan(f"{self._source}: tasks must be written as [[tasks]]")
+        if len(self._lines) != len(tasks):
+            # Written inline, or a header stands inside a text: better no line than a wrong one.
+            self._lines = []
         entries = tuple(
             self._entry(self._line(number), cast("Mapping[str, object]", entry), default)
             for number, entry in enumerate(tasks)
@@ -160,6 +170,7 @@ class _Reader:
             tags=lists.get("tags", ()),
             review=texts.get("review"),
             verify=lists.get("verify", ()),
+            result=texts.get("result"),
         )
 
     def _agent(self, line: int, key: str, name: str) -> None:

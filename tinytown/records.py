@@ -114,8 +114,9 @@ def _convert(kind: str, name: str, annotation: str, value: JsonValue) -> JsonVal
         except ValueError:
             raise BadMessage(f"record ({kind}): '{name}' cannot be {repr(value)[:60]}") from None
     if base.startswith("tuple"):
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise BadMessage(f"record ({kind}): '{name}' must be a list of texts")
+        items, what = (dict, "objects") if base.startswith("tuple[JsonObject") else (str, "texts")
+        if not isinstance(value, list) or not all(isinstance(item, items) for item in value):
+            raise BadMessage(f"record ({kind}): '{name}' must be a list of {what}")
         return tuple(value)
     if base == "int":
         if not isinstance(value, int) or isinstance(value, bool):
@@ -206,6 +207,35 @@ class Task(Record):
     tags: tuple[str, ...] = ()
     source: TaskSource | None = None
     attempts: int = 0
+    waits: bool = False
+    """It waits for other tasks: while it is pending for those it depends on, afterwards for its review."""
+    review: str | None = None
+    """The name of the agent that has to approve of it before it counts as completed."""
+    reviews: int = 0
+    """How often the reviewer has sent it back."""
+    review_task: TaskId | None = None
+    """The task of its reviewer, of the review that runs or was the last."""
+    review_of: TaskId | None = None
+    """This is a review: of that task."""
+    verify: tuple[str, ...] = ()
+    """Commands that must succeed before it counts as completed, besides those of the town."""
+    evidence: tuple[JsonObject, ...] = ()
+    """What came of the commands the last time they ran."""
+    claim: str | None = None
+    """The result that its agent claims, until it is verified and approved."""
+    note: str | None = None
+    """Why it is not completed yet: what a check or the reviewer has found wrong, or why a person was asked."""
+    plan_id: str | None = None
+    """Its id in `tasks.toml`."""
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """The tasks whose end takes it further; empty when it waits for none, or for its review to begin."""
+        if not self.waits:
+            return ()
+        if self.state is TaskState.PENDING:
+            return self.depends_on
+        return () if self.review_task is None else (self.review_task,)
 
     def with_tags(self, tags: tuple[str, ...] | list[str]) -> Task:
         """The same task with these tags."""
@@ -216,20 +246,32 @@ class Task(Record):
         return replace(self, parent_id=parent_id)
 
     def assign(self, agent_id: AgentId) -> Task:
-        """The task in the hands of an agent."""
-        return replace(self._after(TaskEvent.ASSIGN), assigned_to=agent_id)
+        """The task in the hands of an agent. A review of it goes on."""
+        waits = self.waits and self.state is not TaskState.PENDING
+        return replace(self._after(TaskEvent.ASSIGN), assigned_to=agent_id, waits=waits)
 
     def start(self) -> Task:
         """The task in a running turn; counts the attempt."""
-        return replace(self._after(TaskEvent.START), started_at=times.now(), attempts=self.attempts + 1)
+        return replace(
+            self._after(TaskEvent.START),
+            started_at=times.now(),
+            attempts=self.attempts + 1,
+            waits=False,
+            claim=None,
+            review_task=None,
+        )
 
     def returned(self) -> Task:
         """The task of a turn that ended without an end of the task."""
         return self._after(TaskEvent.RETURN)
 
     def release(self) -> Task:
-        """The task in nobody's hands."""
-        return replace(self._after(TaskEvent.RELEASE), assigned_to=None)
+        """The task in nobody's hands. What was claimed of it counts no more."""
+        return replace(self._after(TaskEvent.RELEASE), assigned_to=None, waits=False, claim=None, review_task=None)
+
+    def claimed(self, result: str) -> Task:
+        """The task that its agent says is done."""
+        return replace(self, claim=result, updated_at=times.now())
 
     def complete(self, result: str) -> Task:
         """The completed task."""
@@ -244,7 +286,7 @@ class Task(Record):
         return self._ended(TaskEvent.CANCEL, reason)
 
     def _ended(self, event: TaskEvent, result: str | None) -> Task:
-        return replace(self._after(event), result=result, completed_at=times.now())
+        return replace(self._after(event), result=result, completed_at=times.now(), waits=False)
 
     def _after(self, event: TaskEvent) -> Task:
         state = move(TASK, self.state, event, what=f"Task {self.id}")

@@ -25,6 +25,7 @@ from tinytown.actors.backoff import pause
 from tinytown.actors.child import Ladder
 from tinytown.actors.prompts import build_prompt
 from tinytown.actors.rounds import Round, gather
+from tinytown.actors.verification import feedback
 from tinytown.errors import (
     AgentNotFound,
     Forbidden,
@@ -39,14 +40,15 @@ from tinytown.messages import Message, Ping, Pong, Priority, Shutdown, StatusReq
 from tinytown.transport.delivery import Ack, Control, ControlKind, DeadLetter, Outcome, Retry, Return
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from random import Random
     from typing import Protocol
 
+    from tinytown.actors.acceptance import Checked
     from tinytown.actors.drivers.text import TurnResult
     from tinytown.actors.pickup import Pickup
     from tinytown.actors.progress import Progress
-    from tinytown.records import Agent
+    from tinytown.records import Agent, Task
     from tinytown.transport.delivery import Delivery, Fence
     from tinytown.transport.mailbox import Mailbox
 
@@ -55,6 +57,12 @@ if TYPE_CHECKING:
 
         async def __call__(self, agent: Agent, number: int, prompt: str, ladder: Ladder) -> TurnResult:
             """The result, however the CLI ended; cancelling ends it."""
+
+    class CheckTasks(Protocol):
+        """Runs the checks of these tasks where the agent has worked."""
+
+        async def __call__(self, agent: Agent, number: int, tasks: Sequence[Task], ladder: Ladder) -> Checked:
+            """What came of them, of each task that has any; cancelling ends what runs."""
 
 
 _ALL = 1_000_000
@@ -72,7 +80,8 @@ class RoundRules:
     """The numbers of a round. Seconds, bytes, counts."""
 
     timeout: float = 3600.0
-    """A run longer than this has failed. Silence is no sign: a CLI in print mode says nothing until it is done."""
+    """A run longer than this, with its checks, has failed. Silence is no sign: a CLI in print mode says nothing until
+    it is done."""
     prompt_size: int = 256 * 1024
     backoff_base: float = 5.0
     backoff_cap: float = 600.0
@@ -106,6 +115,7 @@ class AgentActor(Actor):
         town: str,
         random: Random,
         pickup: Pickup | None = None,
+        check_tasks: CheckTasks | None = None,
     ) -> None:
         super().__init__(fence, mailbox, bell, pace)
         self._progress = progress
@@ -114,6 +124,7 @@ class AgentActor(Actor):
         self._town = town
         self._random = random
         self._pickup = pickup
+        self._check_tasks = check_tasks
         self._most = pace.count
         self._resume_at = -math.inf
         self._urgent_back = 0
@@ -275,10 +286,14 @@ class AgentActor(Actor):
         await self.mailbox.renew(self.fence, claimed, lease=self.pace.lease, prompted=True)
         prompt = build_prompt(agent, self._town, [entry for _, entry in work.entries], mark=secrets.token_hex(4))
         result: TurnResult | None = None
+        checked: Checked = {}
         reason, fatal = f"it ran longer than {times.span(self._rules.timeout)}", False
         with trio.move_on_after(self._rules.timeout):
             try:
-                result = await self._run_round(agent, work.number, prompt, self._ladder)
+                ended = await self._run_round(agent, work.number, prompt, self._ladder)
+                if ended.ok:
+                    checked = await self._check(agent, work)
+                result = ended
             except Unavailable:
                 raise
             except TownError as error:
@@ -289,17 +304,29 @@ class AgentActor(Actor):
                 )
         with trio.move_on_after(TELL_GRACE, shield=True):
             if result is not None and result.ok:
-                return await self._succeeded(work, result.answer)
+                return await self._succeeded(work, result.answer, checked)
             if result is not None:
                 reason, fatal = result.reason or reason, result.unhealable
             return await self._failed(agent, work, turn, reason, fatal=fatal)
         raise RedisUnreachable(f"The end of a round could not be told within {TELL_GRACE:g} s")
 
-    async def _succeeded(self, work: Round, answer: str) -> Mapping[int, Outcome]:
-        agent = await self._progress.succeed(work, answer)
+    async def _check(self, agent: Agent, work: Round) -> Checked:
+        if self._check_tasks is None:
+            return {}
+        tasks = [seen.record for seen in await self._progress.open_tasks(work.task_ids)]
+        return await self._check_tasks(agent, work.number, tasks, self._ladder) if tasks else {}
+
+    async def _succeeded(self, work: Round, answer: str, checked: Checked) -> Mapping[int, Outcome]:
+        agent = await self._progress.succeed(work, answer, checked)
         self.pace = replace(self.pace, count=min(self._most, self.pace.count * 2))
         self.ended = agent.state.is_terminal
-        return work.decide_all(Ack())
+        # What did not pass is handed over by the same message again.
+        back = {task_id for task_id, evidence in checked.items() if feedback(evidence)}
+        outcomes = work.decide_all(Ack())
+        for delivery, entry in work.entries:
+            if entry.task is not None and entry.task.id in back:
+                outcomes[delivery.tag] = Return()
+        return outcomes
 
     async def _failed(
         self, agent: Agent, work: Round, turn: Turn, reason: str, *, fatal: bool

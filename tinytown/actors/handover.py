@@ -195,8 +195,8 @@ class Handover:
 
     def _leftover(self, plan: _Plan, seen: Seen[Task], heir: Agent | None, *, gone: bool) -> None:
         """A task of the agent that no message speaks of."""
-        if seen.record.state is TaskState.PENDING:
-            # It waits for other tasks, and for its agent only after them.
+        if seen.record.waits or seen.record.state is TaskState.PENDING:
+            # It waits for other tasks or for its review, and for its agent only after them.
             if heir is None and not gone:
                 return
             task = replace(seen.record, assigned_to=heir.id if heir is not None else None)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from tinytown.errors import LeaseLost, TownError, Unavailable
 from tinytown.ids import SUPERVISOR_ID, MessageId
 from tinytown.messages import Custom, Message, TaskAssign
+from tinytown.plan import plan_tag
 from tinytown.records import Event
 from tinytown.text import one_line
 from tinytown.transport.store import Raced
@@ -49,12 +50,12 @@ def words(*texts: str) -> frozenset[str]:
 
 def suits(task: Task, agent: Agent) -> bool:
     """Whether a tag of the task names the agent's role."""
-    return bool(words(*task.tags) & words(agent.effective_role))
+    return bool(words(*_roles(task)) & words(agent.effective_role))
 
 
 def may_take(task: Task, agent: Agent) -> bool:
     """Whether the agent may take the task by itself."""
-    return not task.tags or suits(task, agent)
+    return not _roles(task) or suits(task, agent)
 
 
 def is_at_leisure(agent: Agent) -> bool:
@@ -96,8 +97,8 @@ async def seekers(backlog: Backlog, agents: Iterable[Agent], *, alone: bool) -> 
     anything = False
     async with aclosing(backlog.each()) as items:
         async for seen in items:
-            tags |= words(*seen.record.tags)
-            anything = anything or not seen.record.tags
+            tags |= words(*_roles(seen.record))
+            anything = anything or not _roles(seen.record)
     return [
         agent
         for agent in agents
@@ -162,6 +163,11 @@ class Pickup:
                     told += await self._mailbox.send(notice(seen.record, agent))
                     self._told.add(seen.record.id)
         return told > 0
+
+
+def _roles(task: Task) -> tuple[str, ...]:
+    """The tags that may name a role; the one that a plan gives its tasks only tells where they come from."""
+    return tuple(tag for tag in task.tags if task.plan_id is None or tag != plan_tag(task.plan_id))
 
 
 def _title(task: Task) -> str:

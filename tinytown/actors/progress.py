@@ -12,16 +12,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tinytown import times
-from tinytown.errors import AgentNotFound, Full, TaskNotFound, TooLarge
+from tinytown.actors.acceptance import settled
+from tinytown.actors.succession import advance, release_dependents
+from tinytown.errors import AgentNotFound, Full, TaskNotFound, TooLarge, TownError
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import Informational, Message, TaskDone
 from tinytown.records import Event
+from tinytown.text import one_line
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tinytown.actors.acceptance import Checked
     from tinytown.actors.rounds import Round
     from tinytown.ids import TaskId
     from tinytown.records import Agent, Task
@@ -81,20 +85,24 @@ class Progress:
 
         return await self._step(work.task_ids, decide, fill)
 
-    async def succeed(self, work: Round, answer: str) -> Agent:
+    async def succeed(self, work: Round, answer: str, checked: Checked | None = None) -> Agent:
         """The round ended well: the tasks that the agent did not end itself are completed with its answer.
 
-        After its last round the agent stops.
+        Those that failed a check go back, those with a reviewer on to the review; see `acceptance`. After its last
+        round the agent stops.
         """
+        found = checked or {}
+        after: list[Task] = []
 
         def decide(agent: Agent, tasks: _Tasks) -> Agent:
             now = times.now()
+            after[:] = [settled(seen.record, answer, found.get(seen.record.id, ())) for seen in tasks]
             agent = replace(
                 _finished(agent),
                 in_round=False,
                 current_task=None,
                 rounds_completed=agent.rounds_completed + 1,
-                tasks_completed=agent.tasks_completed + len(tasks),
+                tasks_completed=agent.tasks_completed + sum(task.state is TaskState.COMPLETED for task in after),
                 failed_rounds=0,
                 last_active_at=now,
                 last_heartbeat=now,
@@ -103,16 +111,26 @@ class Progress:
                 agent = agent.after(AgentEvent.STOP)
             return agent
 
-        def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
-            for seen in tasks:
-                task = seen.record.complete(answer)
+        def fill(change: Change, agent: Agent, tasks: _Tasks) -> None:
+            for seen, task in zip(tasks, after, strict=True):
                 change.replace_task(seen, task)
-                change.tell(Event("task.completed", agent=after.id, task=task.id))
-                if task.assigned_by is not None and task.assigned_by != after.id:
-                    change.send(Message(after.id, task.assigned_by, TaskDone(task.id, answer)))
-            change.tell(Event("round.finished", agent=after.id, detail=f"Round {work.number}: ✅ completed"))
+                change.tell(_settlement(agent, task))
+                if task.state is TaskState.COMPLETED and task.assigned_by not in (None, agent.id):
+                    done = TaskDone(task.id, task.result or "")
+                    change.send(Message(agent.id, task.assigned_by or SUPERVISOR_ID, done))
+            change.tell(Event("round.finished", agent=agent.id, detail=f"Round {work.number}: ✅ completed"))
 
-        return await self._step(work.task_ids, decide, fill)
+        agent = await self._step(work.task_ids, decide, fill)
+        await self._go_on(after)
+        return agent
+
+    async def _go_on(self, tasks: Sequence[Task]) -> None:
+        """Let go on what the ends of these tasks allow; the lifeline does whatever fails here."""
+        with suppress(TownError):
+            for task in tasks:
+                if task.state.is_terminal:
+                    await release_dependents(self.store, task.id)
+            await advance(self.store, [task.id for task in tasks if task.waits])
 
     async def fail(self, work: Round, reason: str, *, fatal: bool, wait: float, most: int) -> Agent:
         """The round failed: its tasks wait for the next one, in `wait` seconds.
@@ -231,9 +249,17 @@ def _finished(agent: Agent) -> Agent:
     return agent if agent.state.is_terminal else agent.after(AgentEvent.FINISH)
 
 
+def _settlement(agent: Agent, task: Task) -> Event:
+    if task.state.is_terminal:
+        return Event(f"task.{task.state}", agent=agent.id, task=task.id)
+    if task.waits:
+        return Event("task.claimed", agent=agent.id, task=task.id, detail="waits for its review")
+    return Event("task.sent_back", agent=agent.id, task=task.id, detail=one_line(task.note or "", 200))
+
+
 def _return_tasks(change: Change, _: Agent, tasks: _Tasks) -> None:
     for seen in tasks:
-        if seen.record.state is TaskState.RUNNING:
+        if seen.record.state is TaskState.RUNNING and not seen.record.waits:
             change.replace_task(seen, seen.record.returned())
 
 

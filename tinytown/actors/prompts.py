@@ -41,7 +41,12 @@ class Entry:
     @property
     def size(self) -> int:
         """About how many bytes it takes in a prompt."""
-        return len(self.text.encode()) + 200
+        return len(self.text.encode()) + len(self.note.encode()) + 200
+
+    @property
+    def note(self) -> str:
+        """Why the task that it hands over was sent back; empty when it was not."""
+        return (self.task.note or "") if self.task is not None else ""
 
     @property
     def text(self) -> str:
@@ -145,4 +150,9 @@ def _section(number: int, entry: Entry, mark: str) -> str:
     return (
         f"### {number}. {urgent}{kind}{what} from {entry.sender}{tags}\n\n"
         f"--- {mark} begins\n{entry.text}\n--- {mark} ends"
+    ) + (
+        f"\n\nIt was worked on before, and came back for this reason:\n\n"
+        f"--- {mark} begins\n{entry.note}\n--- {mark} ends"
+        if entry.note
+        else ""
     )

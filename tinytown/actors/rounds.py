@@ -55,8 +55,8 @@ async def gather(
 ) -> Round:
     """The round of these deliveries, its texts together about `size` bytes at most (one is always taken).
 
-    Bytes that are no message go to quarantine; an assignment whose task has ended or went to somebody else is
-    done with; one whose task does not exist becomes a dead letter. What does not fit goes back.
+    Bytes that are no message go to quarantine; an assignment whose task has ended, waits for others or went to
+    somebody else is done with; one whose task does not exist becomes a dead letter. What does not fit goes back.
     """
     found = Round(agent.rounds_completed + 1)
     room = size
@@ -87,7 +87,8 @@ async def _task_of(store: Store, agent: Agent, body: object) -> tuple[Task | Non
         task = await store.task(TaskId(body.task_id))
     except TaskNotFound:
         return None, DeadLetter(f"task {body.task_id} does not exist")
-    if task.state.is_terminal or task.assigned_to != agent.id:
+    if task.state.is_terminal or task.assigned_to != agent.id or task.waits:
+        # What waits for others comes again when they are done.
         return task, Ack()
     return task, None
 

@@ -89,6 +89,23 @@ class Accept:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanAsked:
+    """Show the plan, its order with `graph`; or make an example of one with `init`."""
+
+    init: bool = False
+    graph: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAsked:
+    """Push the plan to the town, or pull from it; `everything` and `allow_verify` as in the operations."""
+
+    direction: Literal["push", "pull"] = "push"
+    everything: bool = False
+    allow_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """For which shell; None looks at the environment."""
 

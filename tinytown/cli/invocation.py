@@ -57,6 +57,8 @@ ACTIONS: dict[str, str] = {
     "backlog claim": "backlog:claim",
     "backlog assign-all": "backlog:assign_all",
     "backlog remove": "backlog:remove",
+    "plan": "plan:plan",
+    "sync": "plan:sync",
     "recover": "repair:recover",
     "reclaim": "repair:reclaim",
     "reclaim --orphan-tasks": "repair:orphans",

@@ -29,11 +29,22 @@ def list_agents(common: Common) -> Invocation:
     return Invocation("list", ListAgents(), common)
 
 
-def assign(common: Common, agent: str, task: str, *, tags: str | None, parent: str | None) -> Invocation:
-    """`tt assign`; tags are separated by commas."""
+def assign(
+    common: Common,
+    agent: str,
+    task: str,
+    *,
+    tags: str | None,
+    parent: str | None,
+    after: str | None = None,
+    review: str | None = None,
+    verify: tuple[str, ...] = (),
+) -> Invocation:
+    """`tt assign`; tags are separated by commas, and so are the ids of `after`."""
     from tinytown.runtime.operations.tasks import Assign
 
-    return Invocation("assign", Assign(agent, task, split_tags(tags), parent), common)
+    request = Assign(agent, task, split_tags(tags), parent, split_tags(after), review, verify)
+    return Invocation("assign", request, common)
 
 
 def split_tags(tags: str | None) -> tuple[str, ...]:

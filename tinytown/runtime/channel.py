@@ -7,10 +7,12 @@ keeps it. What is received is settled at the end of its block, or goes back.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tinytown.errors import AgentNotFound, Conflict, Forbidden, IllegalTransition, TaskNotFound
+from tinytown.actors.succession import release_dependents
+from tinytown.errors import AgentNotFound, Conflict, Forbidden, IllegalTransition, TaskNotFound, TownError
 from tinytown.ids import agent_name
 from tinytown.lifecycle import AGENT, TASK
 from tinytown.records import Agent, Record, Task
@@ -115,6 +117,10 @@ class Channel:
             _check_step(TASK, seen.record.state, task.state, f"Task {task.id}")
             change.replace_task(seen, task)
         await self._commit(change, f"Task {task.id}")
+        if task.state.is_terminal:
+            # The lifeline does whatever fails here.
+            with suppress(TownError):
+                await release_dependents(self._town.store, task.id)
 
     async def get_agent_state(self, agent_id: AgentId) -> Agent | None:
         """The record of an agent; None when there is none."""

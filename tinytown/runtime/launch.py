@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytown import times
+from tinytown.actors.acceptance import check
 from tinytown.actors.drivers.choice import resolve_cli
 from tinytown.actors.drivers.text import TextDriver, TurnInput, TurnResult
 from tinytown.actors.environment import child_environment
 from tinytown.errors import Forbidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from tinytown.actors.acceptance import Checked
     from tinytown.actors.child import Ladder
     from tinytown.config import Settings
     from tinytown.ids import RuntimeId
-    from tinytown.records import Agent
+    from tinytown.records import Agent, Task
     from tinytown.transport.connection import Connection
     from tinytown.transport.files import TownFiles, TownState
     from tinytown.transport.keys import Keys
@@ -85,6 +87,21 @@ class Launcher:
         outcome = "completed" if result.ok else f"failed: {result.reason}"
         self._log(agent, f"Round {number} {outcome}")
         return result
+
+    async def check(self, agent: Agent, number: int, tasks: Sequence[Task], ladder: Ladder) -> Checked:
+        """Run the checks of these tasks where the agent has worked; see `AgentActor`.
+
+        They get the environment of its CLI, without its credential. What they print follows the round in its log.
+        """
+        preset = resolve_cli(self._settings, agent.cli)
+        return await check(
+            tasks,
+            self._settings.verify,
+            cwd=self._workdir(agent.workdir or preset.workdir),
+            env=child_environment(self._environ, passed=preset.env_pass, extra=preset.env, identity={}),
+            log_path=self._files.round_log(agent.name, number),
+            ladder=ladder,
+        )
 
     def _identity(self, agent: Agent, number: int, token: str) -> dict[str, str]:
         return {

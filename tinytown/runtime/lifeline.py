@@ -2,7 +2,8 @@
 
 A bell may be lost, a runtime may die between two steps, a person may push a message by hand. What is promised is
 this slow walk: due and expired messages go back to their lanes, ready mailboxes are rung, agents that nobody holds
-are adopted. It costs in proportion to what it finds, not to how many sleep.
+are adopted, tasks that wait for what is done by now go on. It costs in proportion to what it finds, not to how many
+sleep.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from tinytown.actors import succession
 from tinytown.actors.actor import Bell
 from tinytown.errors import Unavailable
 
@@ -49,6 +51,7 @@ class Lifeline:
         self._salvage = salvage
         self._lengths: dict[AgentId, int] = {}
         self._next = 0
+        self._waiting_at = 0
         self._everybody = True
         self._bell = Bell()
 
@@ -91,6 +94,8 @@ class Lifeline:
             self._lengths[agent_id] = length
         for agent_id in await self._mailbox.ready():
             self._supervisor.ring(agent_id)
+        # Whoever ended a task may have died before what waited for it was let go on.
+        self._waiting_at = await succession.walk(self._store, self._waiting_at)
         if self._salvage is not None:
             await self._salvage.walk()
 

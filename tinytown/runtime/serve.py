@@ -353,6 +353,7 @@ class _Parts:
             ),
             progress=Progress(self._store, fence),
             run_round=self._launcher,
+            check_tasks=self._launcher.check,
             rules=RoundRules(
                 timeout=runtime.round_timeout,
                 prompt_size=limits.prompt_bytes,

@@ -77,7 +77,7 @@ class Backlog:
 
 def is_free(task: Task) -> bool:
     """It waits for somebody to claim it."""
-    return task.state is TaskState.PENDING and task.assigned_to is None
+    return task.state is TaskState.PENDING and task.assigned_to is None and not task.waits
 
 
 def _seen(raw: bytes | None) -> Seen[Task] | None:

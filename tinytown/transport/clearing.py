@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.transport import scripts
 from tinytown.transport.keys import CATALOGUE
+from tinytown.transport.waiting import index_writes
 
 if TYPE_CHECKING:
     from tinytown.ids import AgentId
@@ -56,6 +57,7 @@ def delete_task(change: Change, keys: Keys, seen: Seen[Task]) -> Change:
     change.write("DEL", keys("task", task.id))
     change.write("ZREM", keys("tasks"), task.id)
     change.write("SREM", keys("tasks_in", task.state), task.id)
+    change.writes += index_writes(keys, task, None)
     return change.write("LREM", keys("backlog"), 0, task.id)
 
 

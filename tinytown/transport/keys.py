@@ -53,6 +53,8 @@ CATALOGUE: tuple[Key, ...] = (
     Key("ready", "ready", "", "set", "mailbox", "agents with something to read"),
     Key("dlq", "dlq", "", "stream", "mailbox", "dead letters, with the reason"),
     Key("quarantine", "quarantine", "", "stream", "mailbox", "messages that cannot be read or killed runtimes"),
+    Key("waiting", "waiting", "", "set", "store", "ids of tasks that wait for other tasks"),
+    Key("dependents", "dependents:", "task", "set", "store", "ids of the tasks that wait for this one"),
     Key("backlog", "backlog", "", "list", "store", "ids of tasks that nobody has"),
     Key("epochs", "epochs", "", "hash", "placement", "actor -> epoch, the fencing token; never falls"),
     Key("placed", "placed", "", "hash", "placement", "actor -> runtime that holds it"),

@@ -73,6 +73,7 @@ FORMS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
     "seen": (_ANY,),
     "backlog": (_ID,),
     "waiting": (_ID,),
+    "dependents": (_ID,),
     "epochs": (_ACTOR, _NUMBER),
     # Gathered, and never in a file.
     "inflight": (_NUMBER, CLAIMED),

@@ -19,6 +19,7 @@ from tinytown.messages import decode_json
 from tinytown.records import Agent, Event, Record, Task
 from tinytown.transport import scripts
 from tinytown.transport.mailbox import LANE_NUMBER, checked, pairs, refuse, send_header
+from tinytown.transport.waiting import Waiting, index_writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -112,6 +113,7 @@ class Change:
         self.writes.append(("SET", key, task.encode()))
         self.writes.append(("ZADD", self._keys("tasks"), round(seconds_of(task.created_at) * 1000), task.id))
         self.writes.append(("SADD", self._keys("tasks_in", task.state), task.id))
+        self.writes += index_writes(self._keys, None, task)
         return self
 
     def replace_task(self, seen: Seen[Task], after: Task) -> Change:
@@ -122,6 +124,12 @@ class Change:
         if seen.record.state is not after.state:
             self.writes.append(("SREM", self._keys("tasks_in", seen.record.state), after.id))
             self.writes.append(("SADD", self._keys("tasks_in", after.state), after.id))
+        self.writes += index_writes(self._keys, seen.record, after)
+        return self
+
+    def require_task(self, seen: Seen[Task]) -> Change:
+        """The task must still be what was read."""
+        self.checks.append((self._keys("task", seen.record.id), "=", seen.raw))
         return self
 
     def write(self, *words: Value) -> Change:
@@ -162,6 +170,17 @@ class Store:
         self._connection = connection
         self._keys = keys
         self._limits = limits
+        self.waiting = Waiting(connection, keys)
+
+    @property
+    def limits(self) -> Limits:
+        """What the town takes before it refuses."""
+        return self._limits
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of the town."""
+        return self._keys
 
     def change(self, fence: Fence | None = None) -> Change:
         """An empty change, to be filled and committed."""

@@ -16,13 +16,32 @@ def assign(
     *,
     tags: Annotated[str | None, Parameter(help="Labels, separated by commas.")] = None,
     parent: Annotated[str | None, Parameter(help="Id of the task this one is grouped under.")] = None,
+    after: Annotated[
+        str | None, Parameter(help="Ids of tasks that must be completed first, separated by commas.")
+    ] = None,
+    review: Annotated[
+        str | None, Parameter(help="The agent that has to approve before it counts as completed.")
+    ] = None,
+    verify: Annotated[
+        list[str] | None,
+        Parameter(help="A command that must succeed before it counts as completed. May be repeated.", negative=""),
+    ] = None,
     options: ShowOptions = SHOW,
 ) -> Invocation:
     """Assign a task to an agent.
 
-    Example: tt assign worker-1 "Implement the login API"
+    Example: tt assign worker-1 "Implement the login API" --review reviewer
     """
-    return requests.assign(options.common(), agent, task, tags=tags, parent=parent)
+    return requests.assign(
+        options.common(),
+        agent,
+        task,
+        tags=tags,
+        parent=parent,
+        after=after,
+        review=review,
+        verify=tuple(verify or ()),
+    )
 
 
 def show(task: TaskId, /, *, options: ShowOptions = SHOW) -> Invocation:

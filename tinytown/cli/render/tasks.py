@@ -64,14 +64,56 @@ def details(view: TaskView) -> list[str]:
         ("Tags", ", ".join(task.tags)),
         ("Parent", task.parent_id),
         ("Depends on", ", ".join(task.depends_on)),
+        ("Plan", task.plan_id),
+        ("Review by", task.review and _review(task)),
+        ("Verify", "\n".join(task.verify)),
+        ("Claimed", None if task.state.is_terminal else task.claim),
+        ("Note", task.note),
         ("Error" if task.state is TaskState.FAILED else "Result", task.result),
     ]
-    return [f"📋 Task: {task.id}", *(line for name, text in rows if text for line in _row(name, text))]
+    return [
+        f"📋 Task: {task.id}",
+        *(line for name, text in rows if text for line in _row(name, text)),
+        *(line for each in task.evidence for line in _evidence(each)),
+    ]
+
+
+def _review(task: Task) -> str:
+    where = f", in task {task.review_task}" if task.review_task else ""
+    times = f", sent back {task.reviews} time{'s' if task.reviews != 1 else ''}" if task.reviews else ""
+    return f"{task.review}{where}{times}"
+
+
+def _evidence(found: JsonObject) -> list[str]:
+    """One check: what came of it, at which commit, and the end of what it printed if it has failed."""
+    passed = found.get("code") == 0 and not found.get("failure")
+    outcome = "passed" if passed else str(found.get("failure") or f"exit status {found.get('code')}")
+    commit = f", at commit {str(found['commit'])[:12]}" if found.get("commit") else ""
+    dirty = " with changes beside it" if commit and found.get("dirty") else ""
+    lines = [
+        (
+            f"   {'✅' if passed else '❌'} Check {term_safe(str(found.get('name')), lines=False)}: "
+            f"{term_safe(f'{outcome}{commit}{dirty}', lines=False)}"
+        )
+    ]
+    if found.get("command") != found.get("name"):
+        lines.append(f"      $ {term_safe(str(found.get('command')), lines=False)}")
+    if not passed:
+        lines += [f"      {line}" for line in term_safe(str(found.get("tail") or "")).splitlines()]
+    return lines
 
 
 def ended(view: TaskView, how: str) -> list[str]:
     """A task that was brought to its end just now; `how` is `completed`, `failed` or `cancelled`."""
     task = view.task
+    if how == "completed" and task.state is not TaskState.COMPLETED:
+        return [
+            f"📝 Task {task.id}: your result is kept",
+            *_row("Description", task.description),
+            *(_row("Claimed", task.claim) if task.claim else []),
+            "   It counts as completed when your round has ended and "
+            + (f"'{term_safe(task.review, lines=False)}' approves." if task.review else "the checks succeed."),
+        ]
     name = {"completed": "Result", "failed": "Error"}.get(how, "Reason")
     return [
         f"{ICONS[task.state]} Task {task.id} marked as {how}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tinytown.errors import AgentNotFound, Forbidden, Full
+from tinytown.actors.succession import release_dependents
+from tinytown.errors import AgentNotFound, Conflict, Forbidden, Full, TaskNotFound, TownError
 from tinytown.lifecycle import TaskState
 from tinytown.messages import Informational, Message, TaskDone, TaskFailed
 from tinytown.records import Event
@@ -18,6 +20,7 @@ from tinytown.transport.store import Raced
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinytown.ids import TaskId
     from tinytown.messages import Body
     from tinytown.records import Task
     from tinytown.runtime.town import Town
@@ -36,8 +39,9 @@ class TaskEnd:
 async def complete_task(town: Town, request: TaskEnd) -> TaskView:
     """Complete a task.
 
-    Whoever assigned it is told. Raises `TaskNotFound`, `IllegalTransition` when it has ended already, `Forbidden`
-    for an agent whose task it is not, `TooLarge`.
+    Whoever assigned it is told. Of a task that has to be verified or reviewed, its agent only claims the result:
+    the task stays open until that is done. Raises `TaskNotFound`, `IllegalTransition` when it has ended already,
+    `Forbidden` for an agent whose task it is not, `Conflict` for one that its reviewer has, `TooLarge`.
     """
     return await _end(town, request, TaskState.COMPLETED)
 
@@ -72,15 +76,17 @@ async def _end(town: Town, request: TaskEnd, state: TaskState) -> TaskView:
                 f"Task {task_id} is not yours to end",
                 hint='Its own agent ends it, or the conductor: tt send conductor "..."',
             )
-        after = _ENDS[state](before, text)
+        if state is TaskState.COMPLETED and town.caller.is_worker and _needs_proof(town, before):
+            after = _claimed(before, text)
+        else:
+            after = _ENDS[state](before, text)
         change = town.store.change().replace_task(seen, after)
-        change.tell(Event(f"task.{state}", agent=after.assigned_to, task=task_id, detail=one_line(text, 100) or None))
-        if before.state is TaskState.PENDING:
-            change.write("LREM", town.keys("backlog"), 0, task_id)
-        if state is TaskState.COMPLETED:
-            await _count(town, change, after)
-        if told:
-            _tell(town, change, after)
+        if not after.state.is_terminal:
+            change.tell(
+                Event("task.claimed", agent=after.assigned_to, task=task_id, detail=one_line(text, 100) or None)
+            )
+        else:
+            await _end_with(town, change, before, after, told=told)
         try:
             await town.store.commit(change)
         except Raced:
@@ -91,11 +97,54 @@ async def _end(town: Town, request: TaskEnd, state: TaskState) -> TaskView:
                 raise
             told = False
             continue
+        if after.state.is_terminal:
+            # The lifeline does whatever fails here.
+            with suppress(TownError):
+                await release_dependents(town.store, task_id)
         return view(after, await town.store.names())
 
 
+async def _end_with(town: Town, change: Change, before: Task, after: Task, *, told: bool) -> None:
+    """Whatever else belongs to the end of a task, in the same commit."""
+    said = one_line(after.result or "", 100) or None
+    change.tell(Event(f"task.{after.state}", agent=after.assigned_to, task=after.id, detail=said))
+    if before.state is TaskState.PENDING:
+        change.write("LREM", town.keys("backlog"), 0, after.id)
+    if after.state is TaskState.COMPLETED:
+        await _count(town, change, after)
+    if before.waits and before.review_task is not None:
+        await _drop_review(town, change, before.review_task)
+    if told:
+        _tell(town, change, after)
+
+
+def _needs_proof(town: Town, task: Task) -> bool:
+    """Whether its agent's word alone does not complete it."""
+    return task.review_of is None and bool(task.review or task.verify or town.settings.verify)
+
+
+def _claimed(task: Task, result: str) -> Task:
+    """The task with what its agent says came of it."""
+    if task.waits and task.state is not TaskState.PENDING:
+        raise Conflict(f"Task {task.id} is in review already", hint="Its reviewer decides; there is nothing to do.")
+    if task.state not in (TaskState.ASSIGNED, TaskState.RUNNING):
+        # It refuses what has ended or not begun.
+        return task.complete(result)
+    return task.claimed(result)
+
+
+async def _drop_review(town: Town, change: Change, review_id: TaskId) -> None:
+    """Nobody needs the review of a task that has ended."""
+    with suppress(TaskNotFound):
+        review = await town.store.see_task(review_id)
+        if not review.record.state.is_terminal:
+            change.replace_task(review, review.record.cancel("The task has ended without it."))
+            if review.record.state is TaskState.PENDING:
+                change.write("LREM", town.keys("backlog"), 0, review_id)
+
+
 _ENDS: dict[TaskState, Callable[[Task, str], Task]] = {
-    TaskState.COMPLETED: lambda task, text: task.complete(text),
+    TaskState.COMPLETED: lambda task, text: replace(task, note=None).complete(text or task.claim or ""),
     TaskState.FAILED: lambda task, text: task.fail(text),
     TaskState.CANCELLED: lambda task, text: task.cancel(text),
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tinytown.errors import Conflict, Invalid
-from tinytown.ids import SUPERVISOR_ID
-from tinytown.lifecycle import AgentState
+from tinytown.actors.succession import open_dependencies
+from tinytown.errors import Conflict, Invalid, InvalidConfig
+from tinytown.ids import SUPERVISOR_ID, SUPERVISOR_NAMES, TaskId, agent_name, short
+from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import Message, TaskAssign
 from tinytown.records import Event, Task, TaskSource
-from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.registry import Scope, operation, require
 from tinytown.runtime.operations.task_ends import TaskEnd, cancel_task, complete_task, fail_task
 from tinytown.runtime.operations.task_views import TaskView, view
 from tinytown.runtime.operations.texts import checked_text
@@ -18,7 +19,6 @@ from tinytown.text import one_line
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
-    from tinytown.lifecycle import TaskState
     from tinytown.records import Agent
     from tinytown.runtime.town import Town
 
@@ -48,12 +48,19 @@ _LONGEST_TAG = 64
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """A new task for an agent (name, id or prefix). `parent` groups; it makes no order."""
+    """A new task for an agent (name, id or prefix). `parent` groups; it makes no order.
+
+    `depends_on` are tasks (ids or prefixes) that must be completed before it begins. `review` names the agent that
+    has to approve of it, `verify` are commands that must succeed, before it counts as completed.
+    """
 
     agent: str
     description: str
     tags: tuple[str, ...] = ()
     parent: str | None = None
+    depends_on: tuple[str, ...] = ()
+    review: str | None = None
+    verify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +114,53 @@ async def assign(town: Town, request: Assign) -> Assigned:
     """Give an agent a new task.
 
     The record and the message that tells the agent are stored together or not at all. Raises `AgentNotFound`,
-    `TaskNotFound` for the parent, `Invalid`, `TooLarge`, `MailboxFull`, `TownFull`.
+    `TaskNotFound` for the parent or a dependency, `Invalid`, `Forbidden` for commands of a caller who may not manage
+    agents, `TooLarge`, `MailboxFull`, `TownFull`.
     """
     text = checked_text(request.description, town, what="task description")
     agent = await town.store.find_agent(request.agent)
     parent = (await town.store.find_task(request.parent)).id if request.parent else None
     source = TaskSource.CONDUCTOR if town.caller.kind == "agent" else TaskSource.ASSIGN
-    task = Task(description=text, tags=checked_tags(request.tags), parent_id=parent, source=source)
+    task = Task(
+        description=text,
+        tags=checked_tags(request.tags),
+        parent_id=parent,
+        source=source,
+        depends_on=tuple([(await town.store.find_task(each)).id for each in dict.fromkeys(request.depends_on)]),
+        review=checked_reviewer(request.review, agent.name),
+        verify=checked_commands(request.verify, town),
+    )
     task = await assign_record(town, task, agent)
-    return Assigned(task, agent, await why_not_yet(town, agent))
+    return Assigned(task, agent, await _waits_for(town, task) if task.waits else await why_not_yet(town, agent))
 
 
 async def assign_record(town: Town, task: Task, agent: Agent) -> Task:
-    """Store a new task as this agent's and tell the agent, in one commit; `Conflict` when it is stored already."""
+    """Store a new task as this agent's and tell the agent, in one commit; `Conflict` when it is stored already.
+
+    The agent of one that depends on others is told when those are completed.
+    """
     caller = town.caller
-    task = replace(task.assign(agent.id), assigned_by=caller.agent_id)
-    change = town.store.change().create_task(task).send(Message(caller.agent_id, agent.id, TaskAssign(task.id)))
-    change.tell(Event("task.assigned", agent=agent.id, task=task.id, detail=one_line(task.description, 100)))
-    try:
-        await town.store.commit(change)
-    except Raced:
-        raise Conflict(f"Task {task.id} is there already", hint="Change its record, or make a new task.") from None
-    return task
+    task = replace(task, assigned_by=caller.agent_id)
+    while True:
+        needs = [await town.store.see_task(TaskId(each)) for each in task.depends_on]
+        waits = bool(open_dependencies([need.record for need in needs], task.depends_on))
+        stored = replace(task, assigned_to=agent.id, waits=True) if waits else task.assign(agent.id)
+        change = town.store.change().create_task(stored)
+        if waits:
+            # One that is completed meanwhile would find nobody waiting.
+            for need in needs:
+                change.require_task(need)
+        else:
+            change.send(Message(caller.agent_id, agent.id, TaskAssign(task.id)))
+        kind = "task.waiting" if waits else "task.assigned"
+        change.tell(Event(kind, agent=agent.id, task=task.id, detail=one_line(task.description, 100)))
+        try:
+            await town.store.commit(change)
+        except Raced:
+            if not await town.store.tasks_of([task.id]):
+                continue
+            raise Conflict(f"Task {task.id} is there already", hint="Change its record, or make a new task.") from None
+        return stored
 
 
 @operation("task.show", Scope.READ)
@@ -180,6 +212,46 @@ def checked_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     if len(tags) > _MOST_TAGS:
         raise Invalid(f"A task has {len(tags)} tags; it may have {_MOST_TAGS}")
     return tuple(dict.fromkeys(tags))
+
+
+def checked_reviewer(name: str | None, agent: str | None) -> str | None:
+    """The name of a reviewer; `Invalid` for none that an agent can have, and for the worker itself.
+
+    The reviewer need not be there yet.
+    """
+    if name is None:
+        return None
+    if name not in SUPERVISOR_NAMES:
+        agent_name(name)
+    if name == agent:
+        raise Invalid(f"Agent '{name}' cannot review its own work", hint="Name another agent, or 'conductor'.")
+    return name
+
+
+def checked_commands(commands: tuple[str, ...], town: Town) -> tuple[str, ...]:
+    """The commands that verify a task; `Invalid` for one that cannot be split, `Forbidden` for who may run none."""
+    if not commands:
+        return ()
+    from tinytown.actors.commands import split_line
+
+    require(town, Scope.MANAGE)
+    for command in commands:
+        try:
+            split_line(command, key="The command of --verify")
+        except InvalidConfig as error:
+            raise Invalid(error.message, hint=error.hint) from None
+    return tuple(dict.fromkeys(commands))
+
+
+async def _waits_for(town: Town, task: Task) -> str:
+    """What a task waits for, and whether that can still come."""
+    needs = await town.store.tasks_of([TaskId(each) for each in task.depends_on])
+    hopeless = next((each for each in needs if each.state in (TaskState.FAILED, TaskState.CANCELLED)), None)
+    if hopeless is not None:
+        return f"Task {short(hopeless.id)} is {hopeless.state}: this one will never begin"
+    left = open_dependencies(needs, task.depends_on)
+    named = ", ".join(short(each) for each in left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+    return f"It will begin when completed: {named}"
 
 
 async def why_not_yet(town: Town, agent: Agent) -> str | None:
