@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from runtime_parts import add, configure, worker
 
+from tinytown.actors.pickup import may_take, suits
 from tinytown.config import VerifyCommand
 from tinytown.errors import Conflict, Forbidden, IllegalTransition, Invalid, InvalidName, TaskNotFound
 from tinytown.ids import SUPERVISOR_ID
@@ -14,6 +16,11 @@ from tinytown.lifecycle import TaskState
 from tinytown.messages import Informational, TaskAssign
 from tinytown.records import Agent, Task
 from tinytown.runtime.caller import EVERYTHING, Caller, Scope
+from tinytown.runtime.operations.agents import Spawn, spawn
+from tinytown.runtime.operations.backlog import AssignAll, ClaimFromBacklog, assign_all, claim_from_backlog
+from tinytown.runtime.operations.ending import Kill, kill
+from tinytown.runtime.operations.reasons import Fact
+from tinytown.runtime.operations.reclaiming import Reclaim, reclaim
 from tinytown.runtime.operations.tasks import (
     Assign,
     TaskEnd,
@@ -23,6 +30,7 @@ from tinytown.runtime.operations.tasks import (
     complete_task,
     fail_task,
 )
+from tinytown.runtime.operations.why import Why, why
 from tinytown.runtime.town import Town
 from tinytown.transport.blocking import run_sync
 
@@ -233,3 +241,67 @@ def test_a_cancelled_task_tells_its_agent(town: Town, ada: Agent) -> None:
     run_sync(cancel_task(town, TaskEnd(task.id, "enough")))
 
     assert Informational(f"Task {task.id} was cancelled. enough") in mail(town, ada)
+
+
+# Beside everything else.
+
+
+def test_what_an_ended_agent_has_in_review_stays_with_its_reviewer(town: Town, ada: Agent) -> None:
+    task, review = in_review(town, ada)
+    waiting = given_to(town, ada, "later", depends_on=(task.id,))
+    run_sync(town.connection.execute("DEL", town.keys("inbox", ada.id)))
+    run_sync(kill(town, Kill("ada")))
+    run_sync(reclaim(town, Reclaim(to_backlog=True)))
+    assert (now(town, task).review_task, now(town, task).assigned_to) == (review.id, ada.id)
+    assert now(town, waiting).waits
+
+    bob = add(town, "bob")
+    run_sync(reclaim(town, Reclaim(to="bob")))
+    assert (now(town, task).assigned_to, now(town, waiting).assigned_to) == (bob.id, bob.id)
+    run_sync(complete_task(town, TaskEnd(review.id)))
+    assert now(town, task).state is TaskState.COMPLETED
+    assert mail(town, bob) == [TaskAssign(waiting.id)]
+
+
+def test_it_can_be_asked_why_a_task_waits_for_a_person(town: Town, ada: Agent) -> None:
+    task, review = in_review(town, ada)
+    assert run_sync(why(town, Why(task.id))).fact is Fact.IN_REVIEW
+    run_sync(cancel_task(town, TaskEnd(review.id)))
+
+    answer = run_sync(why(town, Why(task.id)))
+
+    assert answer.fact is Fact.FOR_A_PERSON
+    assert "its review was cancelled" in answer.sentence
+
+
+def test_the_tag_that_a_plan_gives_names_no_role(town: Town) -> None:
+    tests = add(town, "tests")
+    for task, suited, takes in (
+        (Task("x", plan_id="auth-tests", tags=("plan:auth-tests",)), False, True),
+        (Task("x", plan_id="auth-tests", tags=("api", "plan:auth-tests")), False, False),
+        (Task("x", plan_id="auth-tests", tags=("tests", "plan:auth-tests")), True, True),
+        (Task("x", tags=("plan:auth-tests",)), True, True),
+    ):
+        assert (suits(task, tests), may_take(task, tests)) == (suited, takes), task
+
+
+async def test_a_program_that_completes_a_task_lets_go_on_what_waits_for_it(made: Path) -> None:
+    async with Town.connect(made) as opened:
+        ada = (await spawn(opened, Spawn("ada", runtime=False))).agent
+        first = Task("first").assign(ada.id)
+        await opened.channel.set_task(first)
+        later = (await assign(opened, Assign("ada", "later", depends_on=(first.id,)))).task
+        await opened.channel.set_task(first.complete("done"))
+
+        assert not (await opened.store.task(later.id)).waits
+
+
+def test_what_waits_for_others_lies_free_for_nobody(town: Town, ada: Agent) -> None:
+    """Also when its id got into the list, by hand or by a race."""
+    task = Task("later", depends_on=(given_to(town, ada).id,), waits=True)
+    run_sync(town.store.commit(town.store.change().create_task(task).write("RPUSH", town.keys("backlog"), task.id)))
+
+    with pytest.raises(Conflict, match="is not in the backlog"):
+        run_sync(claim_from_backlog(town, ClaimFromBacklog(task.id, "ada")))
+    assert run_sync(assign_all(town, AssignAll("ada"))).tasks == ()
+    assert now(town, task).state is TaskState.PENDING

@@ -128,6 +128,19 @@ def _in_review(seen: TaskSituation) -> Reason | None:
     )
 
 
+def _undecided(seen: TaskSituation) -> Reason | None:
+    """Its review has ended without a verdict, or too often with the same one."""
+    task = seen.task
+    if task.claim is None or task.review_task is None or task.waits:
+        return None
+    note = f": {one_line(task.note, 200)}" if task.note else ""
+    return Reason(
+        Fact.FOR_A_PERSON,
+        f"is claimed to be done, and its review decides nothing{note}",
+        f"tt task complete {short(task.id)}, or tt task fail {short(task.id)}",
+    )
+
+
 def _put_aside(seen: TaskSituation) -> Reason | None:
     letter = seen.shelved
     if letter is None or seen.in_hand or seen.ahead is not None:
@@ -191,6 +204,7 @@ _QUESTIONS: tuple[Callable[[TaskSituation], Reason | None], ...] = (
     _depends,
     _free,
     _in_review,
+    _undecided,
     _put_aside,
     _of_its_agent,
     _of_its_message,
