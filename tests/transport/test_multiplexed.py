@@ -389,17 +389,19 @@ async def test_an_idle_connection_is_not_taken_for_a_hung_one() -> None:
 
 async def test_a_runtime_that_was_late_itself_does_not_blame_the_server(connection: MultiplexedConnection) -> None:
     async with (
-        MultiplexedConnection.open(connection.address, reply_within=0.1) as ours,
+        MultiplexedConnection.open(connection.address, reply_within=0.5) as ours,
         trio.open_nursery() as nursery,
     ):
 
         async def ask() -> None:
             assert await ours.execute("PING") == b"PONG"
 
-        for _ in range(5):
+        for _ in range(3):
             nursery.start_soon(ask)
             await trio.lowlevel.checkpoint()
-            threading.Event().wait(0.15)  # the whole event loop stands still
+            # The whole event loop stands still, for longer than a reply is given. A server that shares two cores with
+            # other tests must be able to answer in that time, or it is rightly blamed.
+            threading.Event().wait(0.6)
 
 
 async def test_a_dedicated_connection_may_wait_longer_than_a_reply_is_given(server: RunningServer) -> None:
