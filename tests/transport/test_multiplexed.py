@@ -404,6 +404,37 @@ async def test_a_runtime_that_was_late_itself_does_not_blame_the_server(connecti
             threading.Event().wait(0.6)
 
 
+class LateWriter(trio.abc.Instrument):
+    """The whole event loop stands still for a moment, just before the writer of a link gets its turn."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds: float | None = seconds
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task.name.endswith("Link._write") and self._seconds is not None:
+            threading.Event().wait(self._seconds)
+            self._seconds = None
+
+
+async def test_a_server_is_not_blamed_for_what_left_late() -> None:
+    def answer(conversation: Conversation) -> None:
+        conversation.greet()
+        assert [conversation.hear(), conversation.hear()] == [[b"PING"], [b"PING"]]
+        # Much less than a reply is given, and much more than the watchdog needs to look again.
+        threading.Event().wait(0.1)
+        conversation.say(b"+PONG\r\n+PONG\r\n")
+        conversation.wait_closed()
+
+    with scripted_server(answer) as address:
+        async with MultiplexedConnection.open(address, reply_within=0.5) as connection:
+            late = LateWriter(0.6)
+            trio.lowlevel.add_instrument(late)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.execute, "PING")
+                nursery.start_soon(connection.execute, "PING")
+            trio.lowlevel.remove_instrument(late)
+
+
 async def test_a_dedicated_connection_may_wait_longer_than_a_reply_is_given(server: RunningServer) -> None:
     async with (
         MultiplexedConnection.open(server.address, reply_within=0.05) as connection,

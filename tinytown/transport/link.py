@@ -131,6 +131,8 @@ class Link:
         self._idle_writer: trio.lowlevel.Task | None = None
         # The last moment at which nothing was due or something was heard.
         self._heard = 0.0
+        # When the first bytes after that moment left: a server is not silent about what it has not got.
+        self._asked = 0.0
         self._scope = trio.CancelScope()
         self._broken: TownError | None = None
 
@@ -219,6 +221,8 @@ class Link:
                     await wait_task_rescheduled(self._leave_writer)
                 payload = b"".join(unsent)
                 unsent.clear()
+                if self._asked <= self._heard:
+                    self._asked = trio.current_time()
                 await self._wire.send(payload)
         except OSError as error:
             self.break_off(error.strerror or str(error))
@@ -261,10 +265,14 @@ class Link:
             if not self._slots:
                 await trio.sleep(self._reply_within)
                 continue
-            heard = self._heard
-            await trio.sleep_until(heard + self._reply_within)
+            silent_since = self._silent_since
+            await trio.sleep_until(silent_since + self._reply_within)
             # It may be we who were late. In the first pass what has arrived is seen, in the second it is read.
             await trio.lowlevel.checkpoint()
             await trio.lowlevel.checkpoint()
-            if self._slots and self._heard == heard:
+            if self._slots and self._silent_since == silent_since:
                 self.break_off(f"no answer within {self._reply_within:g} s")
+
+    @property
+    def _silent_since(self) -> float:
+        return max(self._heard, self._asked)
