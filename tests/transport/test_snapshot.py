@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -549,21 +548,14 @@ async def many_records(town: Parts, count: int) -> None:
     await town.connection.pipeline(commands)
 
 
-async def test_ten_thousand_records_are_saved_and_restored_within_a_second_each(real_town: Parts) -> None:
+async def test_ten_thousand_records_come_back(real_town: Parts) -> None:
     await many_records(real_town, 10_000)
 
-    saving, restoring = [], []
-    for _ in range(2):
-        began = time.process_time()
-        data = await take(real_town.connection, real_town.keys)
-        saving.append(time.process_time() - began)
-        began = time.process_time()
-        counts = await restore(real_town, data, force=True)
-        restoring.append(time.process_time() - began)
+    data = await take(real_town.connection, real_town.keys)
+    counts = await restore(real_town, data, force=True)
 
     assert (counts.agents, counts.tasks, counts.messages) == (1000, 9000, 1000)
-    assert min(saving) < 1.0
-    assert min(restoring) < 1.0
+    assert await take(real_town.connection, real_town.keys) == data
 
 
 async def test_new_ids_of_streams_come_after_those_of_the_save(filled: Parts) -> None:
