@@ -29,7 +29,17 @@ def test_the_supervisors_id_is_an_id() -> None:
     assert is_id(SUPERVISOR_ID)
 
 
-@pytest.mark.parametrize("text", ["", "abc", new_id()[:-1], new_id() + "\n", new_id().upper(), "g" * 36])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "abc",
+        "5f0c7c1e-8d0a-4a3e-9d52-3b6f0e9a7c1",
+        "5f0c7c1e-8d0a-4a3e-9d52-3b6f0e9a7c11\n",
+        "5F0C7C1E-8D0A-4A3E-9D52-3B6F0E9A7C11",
+        "g" * 36,
+    ],
+)
 def test_other_texts_are_no_ids(text: str) -> None:
     assert not is_id(text)
 

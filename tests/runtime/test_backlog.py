@@ -186,7 +186,7 @@ def test_a_claim_gives_the_task_and_tells_the_agent(town: Town, ada: Agent) -> N
     [
         ("", "nobody", AgentNotFound),
         ("", None, Invalid),
-        (new_id(), "ada", TaskNotFound),
+        ("5f0c7c1e-8d0a-4a3e-9d52-3b6f0e9a7c11", "ada", TaskNotFound),
         ("zzzz", "ada", TaskNotFound),
     ],
 )

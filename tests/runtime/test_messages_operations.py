@@ -6,7 +6,7 @@ import pytest
 from runtime_parts import add, limit, worker
 
 from tinytown.errors import AgentNotFound, Forbidden, Invalid, MailboxFull, TooLarge
-from tinytown.ids import SUPERVISOR_ID, new_id
+from tinytown.ids import SUPERVISOR_ID
 from tinytown.messages import (
     AckType,
     Body,
@@ -139,7 +139,7 @@ ALL_BODIES: list[tuple[Body, Kind, str]] = [
     (Informational("so"), Kind.INFORMATIONAL, "so"),
     (Confirmation(AckType.THANKS), Kind.CONFIRMATION, "thanks"),
     (TaskAssign("no id"), Kind.TASK, "Task no id"),
-    (TaskAssign(new_id()), Kind.TASK, "Task "),
+    (TaskAssign("5f0c7c1e-8d0a-4a3e-9d52-3b6f0e9a7c11"), Kind.TASK, "Task "),
     (TaskDone("12345678-9", "ok"), Kind.INFORMATIONAL, "Task 12345678 is completed: ok"),
     (TaskFailed("12345678-9", "no"), Kind.INFORMATIONAL, "Task 12345678 failed: no"),
     (StatusRequest(), Kind.QUERY, "status_request"),
