@@ -81,7 +81,8 @@ class Terminal:
 def watching(person: Person, *, columns: int = 80, rows: int = 24) -> Iterator[Terminal]:
     master, slave = pty.openpty()
     resize(slave, columns, rows)
-    environ = {**person.environ, "TERM": "xterm-256color"}
+    # What a shell may have exported does not count: the window may change.
+    environ = {**person.environ, "TERM": "xterm-256color", "COLUMNS": "132", "LINES": "50"}
     before = termios.tcgetattr(slave)
     process = subprocess.Popen(
         [TT, "top"],

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _LOCAL, _CONTROL = 3, 6
 """Places in what `termios.tcgetattr` gives."""
 
+_UNKNOWN = (80, 24)
+"""What a terminal has that does not know its size, as a serial line."""
+
 
 def require_terminal(command: str, hint: str) -> None:
     """Raise `Invalid` unless a person can be shown a screen and can type."""
@@ -43,8 +46,9 @@ class Screen:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and rows."""
-        return self._console.size.width, self._console.size.height
+        """Columns and rows of the terminal itself: COLUMNS and LINES do not follow a window that changes."""
+        size = os.get_terminal_size(sys.stdout.fileno())
+        return size.columns or _UNKNOWN[0], size.lines or _UNKNOWN[1]
 
     def draw(self, picture: RenderableType, size: tuple[int, int]) -> None:
         """Show a picture that was made for this size."""
@@ -52,6 +56,7 @@ class Screen:
             # A terminal of another size has moved what was on it.
             self._console.clear()
         self._drawn_size = size
+        self._console.size = size
         self._console.update_screen(picture)
 
 
