@@ -15,7 +15,8 @@ from tinytown import lifecycle, records
 from tinytown.errors import BadMessage, IllegalTransition
 from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId, is_id
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
-from tinytown.records import Agent, AgentType, Event, Mission, Record, Task, TaskSource, Watch, WorkItem
+from tinytown.mission_records import Mission, Watch, WorkItem
+from tinytown.records import Agent, AgentType, Event, Record, Task, TaskSource
 
 UNTIMED = settings(deadline=None)
 """The machine may be busy; how long an example takes says nothing."""

@@ -235,6 +235,7 @@ def _agent_clis(table: Table, source: str) -> dict[str, AgentCli]:
         out[key] = AgentCli(
             name=key,
             command=cast("str | None", entry.get("command")),
+            interactive=cast("str | None", entry.get("interactive")),
             workdir=cast("str | None", entry.get("workdir")),
             env=cast("dict[str, str]", entry.get("env", {})),
             env_pass=tuple(cast("list[str]", entry.get("env_pass", []))),

@@ -213,6 +213,8 @@ class AgentCli:
     name: str
     command: str | None = None
     """Split as a shell would, run without one."""
+    interactive: str | None = None
+    """The same for the conductor in a terminal."""
     workdir: str | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     env_pass: tuple[str, ...] = ()
@@ -228,8 +230,18 @@ _TOWNHALL: Rules = {
     "rest_port": _PORT,
     "mcp_port": _PORT,
     "request_timeout_ms": whole(1, 3_600_000),
+    "socket": text("a path"),
+    "hosts": texts(_HOST),
+    "origins": texts(matching(r"https?://[^\s/]+", "an origin, such as https://example.com")),
+    "max_connections": whole(1, 100_000),
+    "grace_seconds": duration(0, _HOUR),
+    "limits": {
+        "reads_per_minute": whole(1, 1_000_000),
+        "writes_per_minute": whole(1, 1_000_000),
+        "failed_logins_per_minute": whole(1, 1_000_000),
+    },
     "auth": {
-        "mode": choice("none", "api_key", "oidc"),
+        "mode": choice("none", "token", "api_key", "oidc"),
         "api_key_hash": matching(r"\$argon2id\$\S+", "what 'tt auth gen-key' printed", secret=True),
         "api_key_scopes": texts(_SCOPES),
         "issuer": text("an https URL"),
@@ -284,6 +296,7 @@ _SHARED: Rules = {
         {
             "name": name(),
             "command": text("a command line"),
+            "interactive": text("a command line"),
             "workdir": text("a path"),
             "env": variables(),
             "env_pass": texts(variable()),

@@ -18,7 +18,7 @@ from typing import ClassVar, TypeAlias, TypeGuard, cast
 
 from tinytown import times
 from tinytown.errors import BadMessage
-from tinytown.ids import AgentId, MessageId, new_id
+from tinytown.ids import SUPERVISOR_ID, AgentId, MessageId, new_id
 from tinytown.times import Timestamp
 
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
@@ -235,6 +235,10 @@ class Message:
     def starts_a_round(self) -> bool:
         """Its recipient is woken for it: it asks for work, or it is urgent and shall be known now."""
         return self.priority is Priority.URGENT or self.is_actionable()
+
+    def rings(self) -> bool:
+        """Its recipient's actor hears of it at once: it may start a round. A conductor decides that for itself."""
+        return self.to == SUPERVISOR_ID or self.starts_a_round()
 
     def to_json(self) -> JsonObject:
         """The flat object of the wire."""

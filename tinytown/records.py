@@ -1,4 +1,4 @@
-"""What Redis keeps of a town: agents, tasks, events, and the parts of missions.
+"""What Redis keeps of a town: agents, tasks and events; the parts of missions are in `mission_records.py`.
 
 Records are frozen: a change is a new record, written by compare-and-set. They are plain dataclasses, so that `tt`
 starts without pydantic; where a record comes from outside, a border validates it (`tinytown.web` and the
@@ -17,10 +17,7 @@ from tinytown.errors import BadMessage
 from tinytown.ids import (
     SUPERVISOR_ID,
     AgentId,
-    MissionId,
     TaskId,
-    WatchId,
-    WorkItemId,
     new_id,
 )
 from tinytown.lifecycle import (
@@ -161,6 +158,10 @@ class Agent(Record):
     """Where it was spawned; a runtime there takes it first."""
     reason: str | None = None
     """Why it is in Error or backs off, for people."""
+    goal: TaskId | None = None
+    """The task that it was started for, and ends with: only a conductor has one."""
+    worktree: bool = False
+    """It works in a git worktree of its own, which each host that runs it makes for itself."""
 
     @classmethod
     def supervisor(cls, name: str = "supervisor") -> Agent:
@@ -171,6 +172,11 @@ class Agent(Record):
     def effective_role(self) -> str:
         """Its role; the name where none was set."""
         return self.role or self.name
+
+    @property
+    def acts(self) -> bool:
+        """It has an actor, or waits for one. The supervisor does only while a conductor acts in its place."""
+        return bool(self.cli) and not self.state.is_terminal
 
     def after(self, event: AgentEvent) -> Agent:
         """The agent in the state that follows; `IllegalTransition` if the table has no such move."""
@@ -291,60 +297,6 @@ class Task(Record):
     def _after(self, event: TaskEvent) -> Task:
         state = move(TASK, self.state, event, what=f"Task {self.id}")
         return replace(self, state=state, updated_at=times.now())
-
-
-@dataclass(frozen=True, slots=True)
-class Mission(Record):
-    """A run through a set of objectives."""
-
-    kind: ClassVar[str] = "mission"
-    id: MissionId = field(default_factory=lambda: MissionId(new_id()))
-    state: MissionState = MissionState.PLANNING
-    objectives: tuple[str, ...] = ()
-    max_parallel_items: int = 2
-    reviewer_required: bool = True
-    auto_merge: bool = False
-    watch_interval_secs: int = 180
-    created_at: Timestamp = field(default_factory=times.now)
-    updated_at: Timestamp = field(default_factory=times.now)
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkItem(Record):
-    """One piece of a mission. `item_kind` is one of design, implement, test, review, merge_gate, follow_up."""
-
-    kind: ClassVar[str] = "work item"
-    mission_id: MissionId
-    title: str
-    item_kind: str
-    id: WorkItemId = field(default_factory=lambda: WorkItemId(new_id()))
-    state: WorkItemState = WorkItemState.PENDING
-    depends_on: tuple[str, ...] = ()
-    owner_role: str | None = None
-    assigned_to: AgentId | None = None
-    task_id: TaskId | None = None
-    source_ref: str | None = None
-    reason: str | None = None
-    created_at: Timestamp = field(default_factory=times.now)
-    updated_at: Timestamp = field(default_factory=times.now)
-
-
-@dataclass(frozen=True, slots=True)
-class Watch(Record):
-    """Something outside that a mission waits for."""
-
-    kind: ClassVar[str] = "watch"
-    mission_id: MissionId
-    work_item_id: WorkItemId
-    watch_kind: str
-    target: str
-    id: WatchId = field(default_factory=lambda: WatchId(new_id()))
-    state: WatchState = WatchState.ACTIVE
-    interval_secs: int = 180
-    next_due_at: Timestamp = field(default_factory=times.now)
-    last_result: str | None = None
-    created_at: Timestamp = field(default_factory=times.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ async def test_what_is_said_stands_in_the_order_of_reading_with_names(clock: Moc
 
     assert shown(found) == ["from bob", "from the conductor", "from nobody"]
     assert [entry.sender for _, entry in found.entries] == ["bob", "conductor", stranger]
-    assert found.asks_for_work
+    assert found.asks_for_work()
     assert found.number == 1
 
 
@@ -62,7 +62,7 @@ async def test_what_the_runtime_knows_itself_is_set_apart(clock: MockClock, stag
         StatusRequest(),
         Shutdown(),
     ]
-    assert (found.entries, found.decided, found.asks_for_work) == ([], {}, False)
+    assert (found.entries, found.decided, found.asks_for_work()) == ([], {}, False)
 
 
 async def test_information_alone_asks_for_nothing(clock: MockClock, stage: Stage) -> None:
@@ -71,7 +71,7 @@ async def test_information_alone_asks_for_nothing(clock: MockClock, stage: Stage
 
     found = await round_of(stage, ada)
 
-    assert not found.asks_for_work
+    assert not found.asks_for_work()
     assert list(found.decide_all(Return(quiet=True)).values()) == [Return(quiet=True)] * 2
 
 

@@ -56,6 +56,25 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 class TestFinding:
+    def test_what_git_has_put_into_a_worktree_is_no_town(self, town: TownFiles, environ: dict[str, str]) -> None:
+        worktree = town.agents / "ada"
+        for place in (worktree, worktree / "examples" / "nested"):
+            place.mkdir(parents=True)
+            (place / "tinytown.toml").touch()
+            assert TownFiles.find(place, environ=environ).root == town.root
+        (worktree / ".tt").mkdir()
+        (worktree / ".tt" / "town").write_text(new_id())
+        assert TownFiles.find(worktree, environ=environ).root == town.root
+
+    def test_a_path_that_only_looks_like_a_worktree_hides_no_town(
+        self, town: TownFiles, tmp_path: Path, environ: dict[str, str]
+    ) -> None:
+        assert town.root.parent == tmp_path
+        place = tmp_path / ".tt" / "agents" / "ada"
+        place.mkdir(parents=True)
+        (place / "tinytown.toml").touch()
+        assert TownFiles.find(place, environ=environ).root == place
+
     def test_a_town_is_found_from_a_directory_deep_inside(self, town: TownFiles, environ: dict[str, str]) -> None:
         deep = town.root / "src" / "deep"
         deep.mkdir(parents=True)

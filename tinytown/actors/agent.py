@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from tinytown.actors.acceptance import Checked
     from tinytown.actors.drivers.text import TurnResult
+    from tinytown.actors.duty import Duty
     from tinytown.actors.pickup import Pickup
     from tinytown.actors.progress import Progress
     from tinytown.records import Agent, Task
@@ -116,6 +117,7 @@ class AgentActor(Actor):
         random: Random,
         pickup: Pickup | None = None,
         check_tasks: CheckTasks | None = None,
+        duty: Duty | None = None,
     ) -> None:
         super().__init__(fence, mailbox, bell, pace)
         self._progress = progress
@@ -125,6 +127,8 @@ class AgentActor(Actor):
         self._random = random
         self._pickup = pickup
         self._check_tasks = check_tasks
+        self._duty = duty
+        self._starts_a_round = Message.starts_a_round if duty is None else duty.starts_a_round
         self._most = pace.count
         self._resume_at = -math.inf
         self._urgent_back = 0
@@ -137,7 +141,7 @@ class AgentActor(Actor):
         """Take the agent over; an agent that has ended meanwhile ends here."""
         agent = await self._progress.adopt()
         self._incarnation = agent.incarnation
-        self.ended = agent.state.is_terminal
+        self.ended = not agent.acts
         if agent.failed_rounds >= 2:
             self.pace = replace(self.pace, count=1)
         if agent.backoff_until is not None:
@@ -166,6 +170,9 @@ class AgentActor(Actor):
             if urgent > self._urgent_back or any(each.incarnation == self._incarnation for each in controls):
                 break
         self._resume_at = -math.inf
+        if self._duty is not None and not self.over() and await self._duty.is_done(self.fence.id):
+            await self._progress.end(AgentEvent.STOP)
+            self.ended = True
 
     async def idle(self) -> bool:
         """Look at the backlog."""
@@ -208,9 +215,11 @@ class AgentActor(Actor):
             deliveries = deliveries[:1]
         work = await gather(store, agent, deliveries, names, size=self._rules.prompt_size)
         await self._answer(work, agent)
+        if self._duty is not None:
+            await self._duty.take_up(agent, work)
         if not work.entries:
             return work.decided
-        if not work.asks_for_work and not await self._more_asks_for_work(turn, work):
+        if not work.asks_for_work(self._starts_a_round) and not await self._more_asks_for_work(turn, work):
             return self._wait_for_work(turn, work)
         # Noted first: when the turn is cut from here on, nobody knows whether the round has begun.
         self._running = work
@@ -271,7 +280,7 @@ class AgentActor(Actor):
         if not turn.waiting and len(work.entries) + done == len(turn.deliveries):
             return False
         waiting = await self.mailbox.peek(self.fence.id, most=_ALL)
-        return any(message.starts_a_round() for message in waiting)
+        return any(self._starts_a_round(message) for message in waiting)
 
     @staticmethod
     def _wait_for_work(turn: Turn, work: Round) -> Mapping[int, Outcome]:
@@ -284,7 +293,7 @@ class AgentActor(Actor):
         claimed = [delivery for delivery, _ in work.entries]
         self._ladder = self._rules.ladder()
         await self.mailbox.renew(self.fence, claimed, lease=self.pace.lease, prompted=True)
-        prompt = build_prompt(agent, self._town, [entry for _, entry in work.entries], mark=secrets.token_hex(4))
+        prompt = await self._prompt(agent, work, mark=secrets.token_hex(4))
         result: TurnResult | None = None
         checked: Checked = {}
         reason, fatal = f"it ran longer than {times.span(self._rules.timeout)}", False
@@ -304,11 +313,16 @@ class AgentActor(Actor):
                 )
         with trio.move_on_after(TELL_GRACE, shield=True):
             if result is not None and result.ok:
-                return await self._succeeded(work, result.answer, checked)
+                return await self._succeeded(agent, work, result.answer, checked)
             if result is not None:
                 reason, fatal = result.reason or reason, result.unhealable
             return await self._failed(agent, work, turn, reason, fatal=fatal)
         raise RedisUnreachable(f"The end of a round could not be told within {TELL_GRACE:g} s")
+
+    async def _prompt(self, agent: Agent, work: Round, *, mark: str) -> str:
+        if self._duty is not None:
+            return await self._duty.prompt(agent, work, mark=mark)
+        return build_prompt(agent, self._town, [entry for _, entry in work.entries], mark=mark)
 
     async def _check(self, agent: Agent, work: Round) -> Checked:
         if self._check_tasks is None:
@@ -316,7 +330,9 @@ class AgentActor(Actor):
         tasks = [seen.record for seen in await self._progress.open_tasks(work.task_ids)]
         return await self._check_tasks(agent, work.number, tasks, self._ladder) if tasks else {}
 
-    async def _succeeded(self, work: Round, answer: str, checked: Checked) -> Mapping[int, Outcome]:
+    async def _succeeded(self, agent: Agent, work: Round, answer: str, checked: Checked) -> Mapping[int, Outcome]:
+        if self._duty is not None:
+            await self._duty.lay_down(agent, work)
         agent = await self._progress.succeed(work, answer, checked)
         self.pace = replace(self.pace, count=min(self._most, self.pace.count * 2))
         self.ended = agent.state.is_terminal

@@ -17,7 +17,7 @@ from tinytown.actors.succession import advance, release_dependents
 from tinytown.errors import AgentNotFound, Full, TaskNotFound, TooLarge, TownError
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
-from tinytown.messages import Informational, Message, TaskDone
+from tinytown.messages import Informational, Message, Priority, TaskDone
 from tinytown.records import Event
 from tinytown.text import one_line
 from tinytown.transport.store import Raced
@@ -88,15 +88,20 @@ class Progress:
     async def succeed(self, work: Round, answer: str, checked: Checked | None = None) -> Agent:
         """The round ended well: the tasks that the agent did not end itself are completed with its answer.
 
-        Those that failed a check go back, those with a reviewer on to the review; see `acceptance`. After its last
-        round the agent stops.
+        Those that failed a check go back, those with a reviewer on to the review; see `acceptance`. Those that last
+        wait for the next round. After its last round the agent stops.
         """
         found = checked or {}
         after: list[Task] = []
 
         def decide(agent: Agent, tasks: _Tasks) -> Agent:
             now = times.now()
-            after[:] = [settled(seen.record, answer, found.get(seen.record.id, ())) for seen in tasks]
+            after[:] = [
+                _returned(seen.record)
+                if seen.record.id in work.lasting
+                else settled(seen.record, answer, found.get(seen.record.id, ()))
+                for seen in tasks
+            ]
             agent = replace(
                 _finished(agent),
                 in_round=False,
@@ -114,10 +119,16 @@ class Progress:
         def fill(change: Change, agent: Agent, tasks: _Tasks) -> None:
             for seen, task in zip(tasks, after, strict=True):
                 change.replace_task(seen, task)
+                if task.id in work.lasting:
+                    continue
                 change.tell(_settlement(agent, task))
                 if task.state is TaskState.COMPLETED and task.assigned_by not in (None, agent.id):
                     done = TaskDone(task.id, task.result or "")
                     change.send(Message(agent.id, task.assigned_by or SUPERVISOR_ID, done))
+            for message in work.news:
+                change.send(message)
+            for event in work.events:
+                change.tell(event)
             change.tell(Event("round.finished", agent=agent.id, detail=f"Round {work.number}: ✅ completed"))
 
         agent = await self._step(work.task_ids, decide, fill)
@@ -257,6 +268,10 @@ def _settlement(agent: Agent, task: Task) -> Event:
     return Event("task.sent_back", agent=agent.id, task=task.id, detail=one_line(task.note or "", 200))
 
 
+def _returned(task: Task) -> Task:
+    return task.returned() if task.state is TaskState.RUNNING else task
+
+
 def _return_tasks(change: Change, _: Agent, tasks: _Tasks) -> None:
     for seen in tasks:
         if seen.record.state is TaskState.RUNNING and not seen.record.waits:
@@ -268,10 +283,20 @@ def _tell_end(change: Change, agent: Agent) -> None:
     if agent.state is AgentState.STOPPED:
         rounds = f"{agent.rounds_completed}/{agent.max_rounds} rounds"
         change.tell(Event("agent.stopped", agent=agent.id, detail=f"{agent.name} stopped, completed {rounds}"))
+        if agent.parent_agent_id is not None and agent.rounds_completed >= agent.max_rounds:
+            text = (
+                f"Agent '{agent.name}' has stopped after {rounds}. What it has not done waits for its next life: "
+                f"tt restart {agent.name}"
+            )
+            change.send(Message(agent.id, agent.parent_agent_id, Informational(text), Priority.HIGH))
     elif agent.state is AgentState.ERROR:
         change.tell(Event("agent.failed", agent=agent.id, detail=f"{agent.name}: {agent.reason}"))
         text = (
             f"Agent '{agent.name}' is in Error: {agent.reason}. Its messages wait. "
-            f"When the cause is mended, start it again with: tt restart {agent.name}"
+            f"When the cause is mended, start it again with: {_again(agent)}"
         )
-        change.send(Message(agent.id, SUPERVISOR_ID, Informational(text)))
+        change.send(Message(agent.id, SUPERVISOR_ID, Informational(text), Priority.HIGH))
+
+
+def _again(agent: Agent) -> str:
+    return "tt conductor --detach" if agent.id == SUPERVISOR_ID else f"tt restart {agent.name}"

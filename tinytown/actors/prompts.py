@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tinytown.actors.worktree_name import branch_of
 from tinytown.messages import (
     Confirmation,
     Custom,
@@ -97,7 +98,12 @@ _KINDS = {
 def build_prompt(agent: Agent, town: str, entries: Sequence[Entry], *, mark: str) -> str:
     """The whole prompt of a round. `mark` is random text that no sender can have known."""
     tasks = [entry.task for entry in entries if entry.task is not None]
-    parts = [_introduction(agent, town), _manual(agent, [task.id for task in tasks])]
+    return "\n\n".join([_introduction(agent, town), _manual(agent, [task.id for task in tasks]), to_do(entries, mark)])
+
+
+def to_do(entries: Sequence[Entry], mark: str) -> str:
+    """The part of a prompt that shows the messages of a round, whole. It ends with a line end."""
+    parts = []
     repeated = max((entry.attempt for entry in entries), default=1)
     if repeated > 1:
         parts.append(
@@ -118,7 +124,17 @@ def _introduction(agent: Agent, town: str) -> str:
     return (
         f"You are the agent '{agent.name}'{role} in the town '{town}'. Other agents work on the same project at "
         "the same time. Do the work described below in the current directory, now, and without asking back on "
-        "this terminal: nobody reads it until you have ended."
+        f"this terminal: nobody reads it until you have ended.{_worktree(agent)}"
+    )
+
+
+def _worktree(agent: Agent) -> str:
+    if not agent.worktree:
+        return ""
+    return (
+        f" This directory is a git worktree of your own, on the branch {branch_of(agent.name)}: commit your work "
+        "there, since what is not committed reaches nobody. Servers and tests that need ports take the ten from "
+        "$TINYTOWN_PORT_BASE on."
     )
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from tinytown.actors.prompts import Entry
 from tinytown.errors import TaskNotFound
 from tinytown.ids import SUPERVISOR_ID, TaskId
-from tinytown.messages import Ping, Shutdown, StatusRequest, TaskAssign
+from tinytown.messages import Message, Ping, Shutdown, StatusRequest, TaskAssign
 from tinytown.transport.delivery import Ack, DeadLetter, Quarantine, Return
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tinytown.ids import AgentId
-    from tinytown.records import Agent, Task
+    from tinytown.records import Agent, Event, Task
     from tinytown.transport.delivery import Delivery, Outcome
     from tinytown.transport.store import Store
 
@@ -28,22 +28,26 @@ class Round:
     """A round before, during and after its run.
 
     `decided` holds the outcomes that need no run. `entries` is what the prompt shows, in the order of reading.
+    `lasting` are tasks that its end leaves open; `news` and `events` are told when it has ended well.
     """
 
     number: int
     entries: list[tuple[Delivery, Entry]] = field(default_factory=list)
     answerable: list[Delivery] = field(default_factory=list)
     decided: dict[int, Outcome] = field(default_factory=dict)
+    lasting: tuple[TaskId, ...] = ()
+    news: list[Message] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
-    @property
-    def asks_for_work(self) -> bool:
+    def asks_for_work(self, starts: Callable[[Message], bool] = Message.starts_a_round) -> bool:
         """There is something in it that may start a run."""
-        return any(entry.message.starts_a_round() for _, entry in self.entries)
+        return any(starts(entry.message) for _, entry in self.entries)
 
     @property
     def task_ids(self) -> list[TaskId]:
         """The tasks it works on, each once."""
-        return list(dict.fromkeys(entry.task.id for _, entry in self.entries if entry.task is not None))
+        handed_over = (entry.task.id for _, entry in self.entries if entry.task is not None)
+        return list(dict.fromkeys([*self.lasting, *handed_over]))
 
     def decide_all(self, outcome: Outcome) -> dict[int, Outcome]:
         """The outcomes of all deliveries when everything shown shares one."""

@@ -21,6 +21,7 @@ from tinytown.actors.output import plain_text
 from tinytown.actors.ports import BLOCK, choose_ports, is_free
 from tinytown.actors.repository import Listed, Repository
 from tinytown.actors.rescue import rescue_commit, write_rescue
+from tinytown.actors.worktree_name import branch_of, place_of
 from tinytown.actors.worktree_record import WorktreeRecord, ports_in_use
 from tinytown.actors.worktree_state import Tree, WorktreeStatus, look_at
 from tinytown.errors import Conflict, Forbidden, RuntimeFailed
@@ -90,17 +91,6 @@ class Removal:
         return self.kept_because is None
 
 
-def branch_of(name: str) -> str:
-    """The branch of an agent's worktree.
-
-    A few names that an agent may have are none that git takes (`a..b`, `a.`, `a.lock`); their dots are written
-    as `%2E`, which no name has.
-    """
-    if ".." in name or name.endswith((".", ".lock")):
-        name = name.replace(".", "%2E")
-    return f"tt/{name}"
-
-
 async def prepare(
     root: Path, name: str, *, include: Sequence[str], port_base: int, setup: Setup | None = None
 ) -> Worktree | None:
@@ -108,8 +98,9 @@ async def prepare(
 
     A new one begins at the commit that the project has checked out, or goes on with the branch `tt/<name>` if
     there is one. One that is there is taken as it is, whatever branch the agent has checked out in it. `include`
-    are patterns of untracked files to bring (see `brought`). `setup` runs once for each worktree; until it has
-    succeeded, every call runs it again.
+    are patterns of untracked files to bring (see `brought`). `setup` runs once for each worktree, in one that was
+    made without it too (the user may not have accepted the command yet); until it has succeeded, every call runs it
+    again.
 
     Any number of calls may run at once, in any number of processes of this host. Raises `Conflict` when the
     branch or the place is used for something else, or the repository has no commit yet; `RuntimeFailed` when git
@@ -142,9 +133,8 @@ async def prepare(
             created=created,
             notes=(*notes, *brought.notes),
         )
-        if not record.ready:
-            if setup is not None:
-                await _set_up(worktree, setup, argv)
+        if setup is not None and not record.ready:
+            await _set_up(worktree, setup, argv)
             replace(record, ready=True).write(tree.admin)
     return worktree
 
@@ -319,7 +309,7 @@ def _end_of(path: Path, size: int) -> bytes:
 
 
 def _place(repository: Repository, name: str) -> Path:
-    return repository.root.joinpath(*_AGENTS, name)
+    return place_of(repository.root, name)
 
 
 def _entry(listed: Sequence[Listed], place: Path) -> Listed | None:

@@ -26,7 +26,7 @@ class WorktreeRecord:
     """One worktree."""
 
     ready: bool = False
-    """Its setup command has succeeded, or there was none."""
+    """Its setup command has succeeded."""
     port: int = 0
     """The first port of its block; 0 when it has none."""
     port_base: int = 0

@@ -142,9 +142,11 @@ class TownFiles:
     def find(cls, start: Path, *, environ: Mapping[str, str] | None = None) -> TownFiles:
         """The town that `start` is in: the nearest directory upwards with a `tinytown.toml` or a `.tt/town`.
 
-        A bare `.tt` is no sign of a town: `~/.tt` holds the user's own configuration. Raises `NotInitialized`.
+        A bare `.tt` is no sign of a town: `~/.tt` holds the user's own configuration. What an agent has in its
+        worktree is none either, though git has put a `tinytown.toml` there. Raises `NotInitialized`.
         """
         here = start.resolve()
+        here = _town_of_worktree(here) or here
         for directory in (here, *here.parents):
             if (directory / CONFIG_NAME).is_file() or (directory / _DOT / "town").is_file():
                 return cls(directory, environ=environ)
@@ -198,6 +200,10 @@ class TownFiles:
     def agent_log(self, name: str) -> Path:
         """Where the log of this agent is."""
         return self.logs / f"{name}.log"
+
+    def setup_log(self, name: str) -> Path:
+        """Where the output of the command is that makes this agent's worktree ready."""
+        return self.logs / f"{name}_setup.log"
 
     def round_log(self, name: str, number: int) -> Path:
         """Where the output of this round of the agent is."""
@@ -301,6 +307,15 @@ def _is_town(root: Path, town_id: str) -> bool:
     except (OSError, Forbidden):
         # What we cannot read is no town of ours.
         return False
+
+
+def _town_of_worktree(here: Path) -> Path | None:
+    """The town in one of whose worktrees (`.tt/agents/<name>`) `here` is; None outside of all."""
+    for place in (here, *here.parents):
+        agents = place.parent
+        if agents.name == "agents" and agents.parent.name == _DOT and (agents.parent / "town").is_file():
+            return agents.parent.parent
+    return None
 
 
 def _shown(path: Path) -> str:

@@ -123,7 +123,7 @@ class Mailbox:
                 message.to,
                 LANE_NUMBER[message.priority],
                 message.id,
-                int(message.starts_a_round()),
+                int(message.rings()),
                 message.sender,
                 message.body.type,
                 raw,

@@ -222,7 +222,7 @@ class Store:
         words.append(len(change.messages))
         for message in change.messages:
             raw = checked(message, self._limits)
-            words += (message.to, LANE_NUMBER[message.priority], message.id, int(message.starts_a_round()), raw)
+            words += (message.to, LANE_NUMBER[message.priority], message.id, int(message.rings()), raw)
         events = [*change.events, *(_sent(message) for message in change.messages)]
         words.append(len(events))
         for event in events:

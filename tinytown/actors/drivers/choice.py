@@ -35,6 +35,7 @@ def resolve_cli(settings: Settings, name: str) -> CliPreset:
     return replace(
         base,
         command=own.command or base.command,
+        interactive=own.interactive or base.interactive,
         workdir=own.workdir or base.workdir,
         env={**base.env, **own.env},
         env_pass=(*base.env_pass, *own.env_pass),

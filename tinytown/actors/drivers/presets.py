@@ -3,6 +3,9 @@
 A command is split like a shell would and run without one. `{prompt_file}` in it is replaced by the path of the
 prompt; without it the prompt is the standard input, which ends: no CLI may wait for more. All run without asking,
 since nobody is there to answer. Written for the versions of autumn 2026; all of it can be overridden in TOML.
+
+`interactive` is the same CLI in a person's terminal, for the conductor. There it asks before it acts, as it does
+by itself. `{prompt}` in it becomes what is said to it first, `{context_file}` the path of the conductor's context.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ class CliPreset:
 
     name: str
     command: str
+    interactive: str = ""
+    """The command for a terminal; empty where none takes a first message."""
     env_pass: tuple[str, ...] = ()
     """Variables of the user that it gets besides the common ones; a trailing `*` stands for the rest of a name."""
     workdir: str | None = None
@@ -66,6 +71,8 @@ _CLAUDE = CliPreset(
     name="claude",
     # Prompt on stdin, of any length. Options: code.claude.com/docs, "CLI reference".
     command="claude --print --dangerously-skip-permissions",
+    # The prompt first: whatever follows --allowedTools is taken for one more tool. `tt` alone needs no consent.
+    interactive="claude {prompt} --allowedTools 'Bash(tt:*)'",
     env_pass=(*_ANTHROPIC, "ANTHROPIC_SMALL_FAST_MODEL", "CLAUDE_CONFIG_DIR", "CLAUDE_CODE_*", "IS_SANDBOX"),
     unhealable=(
         # Wordings: anthropics/claude-code issues 6331, 5666, 9694; Anantys-oss/koan issue 1045.
@@ -83,6 +90,8 @@ _CODEX = CliPreset(
     # stdin all the same (openai/codex issues 20919, 27019); a file as stdin has one. An agent's directory need
     # not be a repository. Options: openai/codex, codex-rs/exec/src/cli.rs.
     command="codex exec --dangerously-bypass-approvals-and-sandbox --skip-git-repo-check --color never -",
+    # developers.openai.com/codex, "Command line options".
+    interactive="codex {prompt}",
     env_pass=(*_OPENAI, "CODEX_HOME", "CODEX_API_KEY"),
     unhealable=(
         # openai/codex issues 6096, 7362: it reconnects five times, prints this and exits with 1.
@@ -93,6 +102,8 @@ _GEMINI = CliPreset(
     name="gemini",
     # google-gemini/gemini-cli, docs/cli/headless.md: without a terminal stdin is the prompt.
     command="gemini --approval-mode yolo --output-format text",
+    # The same repository, docs/cli/cli-reference.md.
+    interactive="gemini --prompt-interactive {prompt}",
     env_pass=(*_GOOGLE, "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_GENAI_*", "GEMINI_*"),
     unhealable=(
         # The same page, "Exit codes".
@@ -108,6 +119,8 @@ _AGY = CliPreset(
         "agy --dangerously-skip-permissions --print-timeout 24h "
         "--print 'Read the file {prompt_file} and do what it says, all of it.'"
     ),
+    # It takes no prompt as an argument (standardagents/dmux pull request 96, karaage0703/xangi pull request 179).
+    interactive="agy --prompt-interactive {prompt}",
     env_pass=(*_GOOGLE, "GEMINI_*", "ANTIGRAVITY_*"),
     unhealable=(Unhealable("not logged in; run agy once by hand", r"^(error: )?(not logged in|please sign in)\b"),),
 )
@@ -115,6 +128,7 @@ _AUGGIE = CliPreset(
     name="auggie",
     # docs.augmentcode.com, "CLI reference": no option approves everything; see toolPermissions in its settings.
     command="auggie --print --quiet --instruction-file {prompt_file}",
+    interactive="auggie {prompt}",
     env_pass=("AUGMENT_SESSION_AUTH", "AUGMENT_API_TOKEN", "AUGMENT_API_URL"),
     unhealable=(Unhealable("not logged in; run: auggie login", r"not logged in\b|authentication (failed|required)\b"),),
 )
@@ -125,6 +139,8 @@ _AIDER = CliPreset(
         "aider --message-file {prompt_file} --yes-always --no-auto-commits --no-stream --no-pretty "
         "--no-check-update --no-show-release-notes --no-analytics"
     ),
+    # With a message it would do that one thing and end; it runs commands only when told to, by /run.
+    interactive="aider --read {context_file} --no-check-update",
     env_pass=("AIDER_*", *_OPENAI, *_ANTHROPIC, *_GOOGLE, *_BROKERS),
     unhealable=(
         Unhealable("the key for its model is missing or wrong", r"^litellm\.authenticationerror:", even_if_ok=True),
@@ -134,6 +150,8 @@ _COPILOT = CliPreset(
     name="copilot",
     # docs.github.com, "Running GitHub Copilot CLI programmatically": a piped prompt counts only without --prompt.
     command="copilot --silent --allow-all --no-ask-user",
+    # docs.github.com, "GitHub Copilot CLI command reference".
+    interactive="copilot --interactive {prompt}",
     # Its own token, in its own order of precedence; this is the one CLI that GitHub's tokens log in.
     env_pass=("COPILOT_*", "COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "GH_HOST"),
     unhealable=(
@@ -144,6 +162,7 @@ _CURSOR = CliPreset(
     name="cursor",
     # cursor.com/docs/cli: edits are only proposed without --force. Prompt on stdin.
     command="cursor-agent --print --output-format text --force --trust",
+    interactive="cursor-agent {prompt}",
     env_pass=("CURSOR_API_KEY", "CURSOR_CONFIG_DIR"),
     unhealable=(Unhealable("not logged in; run: cursor-agent login", r"authentication required|not logged in\b"),),
 )
@@ -151,11 +170,13 @@ _OPENCODE = CliPreset(
     name="opencode",
     # opencode.ai/docs, "Permissions". What comes on stdin is added to the message of the command line, here none.
     command="opencode run --auto",
+    # opencode.ai/docs/cli. Some versions only write it into the line of input (sst/opencode issue 4700).
+    interactive="opencode --prompt {prompt}",
     env_pass=("OPENCODE_*", *_OPENAI, *_ANTHROPIC, *_GOOGLE, *_BROKERS),
 )
 _AMP = CliPreset(
     name="amp",
-    # ampcode.com/manual: the prompt may be piped in.
+    # ampcode.com/manual: the prompt may be piped in. On a terminal it takes none.
     command="amp --execute --dangerously-allow-all",
     env_pass=("AMP_API_KEY", "AMP_URL", "AMP_SETTINGS_FILE"),
     unhealable=(Unhealable("not logged in; run: amp login", r"(not logged in\b|run `?amp login)"),),

@@ -1,0 +1,196 @@
+"""Pull requests from a GitHub on loopback: one query for many, and what is made of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from github_server import FakeGitHub, Reply, serving
+
+from tinytown.actors.missions.github.failures import GitHubFailed
+from tinytown.actors.missions.github.pulls import (
+    DETAIL_AT_ONCE,
+    SLIM_AT_ONCE,
+    Opinion,
+    check_state,
+    details,
+    glances,
+)
+from tinytown.actors.missions.references import Reference, Repository
+
+HOME = Repository("github.com", "o", "r")
+
+
+@pytest.fixture
+async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    async with serving() as fake:
+        yield fake
+
+
+def node(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "number": number,
+        "state": "OPEN",
+        "isDraft": False,
+        "merged": False,
+        "updatedAt": "2026-01-01T00:00:00Z",
+        "headRefOid": f"head{number}",
+        "mergeable": "MERGEABLE",
+        "mergeStateStatus": "CLEAN",
+        "reviewDecision": None,
+        "rollup": {"nodes": [{"commit": {"statusCheckRollup": {"state": "SUCCESS"}}}]},
+        **more,
+    }
+
+
+def ref(number: int) -> Reference:
+    return Reference(HOME, number)
+
+
+async def test_a_hundred_are_looked_at_in_one_request_and_each_once(hub: FakeGitHub) -> None:
+    hub.pulls = {f"o/r#{number}": node(number) for number in range(1, 151)}
+    wanted = [ref(number) for number in range(1, 151)]
+
+    async with hub.client() as github:
+        found = await glances(github, [*wanted, *wanted])
+
+    assert len(hub.calls) == 2 == -(-150 // SLIM_AT_ONCE)
+    assert list(found) == wanted
+    assert {each.head for each in found.values() if each} == {f"head{number}" for number in range(1, 151)}
+
+
+async def test_details_are_asked_for_in_smaller_groups(hub: FakeGitHub) -> None:
+    hub.pulls = {f"o/r#{number}": node(number) for number in range(1, 31)}
+
+    async with hub.client() as github:
+        found = await details(github, [ref(number) for number in range(1, 31)])
+
+    assert len(hub.calls) == -(-30 // DETAIL_AT_ONCE)
+    assert all(found.values())
+
+
+async def test_one_that_cannot_be_read_spoils_no_other(hub: FakeGitHub) -> None:
+    hub.pulls["o/r#1"] = node(1)
+    hub.graphql_errors = [{"type": "NOT_FOUND", "message": "Could not resolve to a PullRequest"}]
+
+    async with hub.client() as github:
+        found = await glances(github, [ref(1), ref(2)])
+
+    assert found[ref(2)] is None
+    assert found[ref(1)] is not None
+
+
+async def test_no_data_at_all_is_a_failure_that_says_why(hub: FakeGitHub) -> None:
+    hub.faults = [Reply(200, {"errors": [{"message": "Field 'x' doesn't exist"}]})]
+
+    async with hub.client() as github:
+        with pytest.raises(GitHubFailed, match="Field 'x' doesn't exist"):
+            await glances(github, [ref(1)])
+
+
+async def test_a_merged_one_is_merged_whatever_its_state_says(hub: FakeGitHub) -> None:
+    hub.pulls["o/r#1"] = node(1, merged=True, state="CLOSED", rollup={"nodes": []}, mergeable=None)
+
+    async with hub.client() as github:
+        found = (await glances(github, [ref(1)]))[ref(1)]
+
+    assert found is not None
+    assert (found.state, found.rollup, found.mergeable) == ("MERGED", None, "UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"headRefOid": "other"},
+        {"rollup": {"nodes": [{"commit": {"statusCheckRollup": {"state": "FAILURE"}}}]}},
+        {"reviewDecision": "APPROVED"},
+        {"mergeStateStatus": "DIRTY"},
+        {"mergeable": "CONFLICTING"},
+        {"isDraft": True},
+        {"state": "CLOSED"},
+        {"updatedAt": "2026-01-01T00:00:01Z"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_a_fingerprint_changes_with_all_that_matters(hub: FakeGitHub, change: dict[str, Any]) -> None:
+    hub.pulls = {"o/r#1": node(1), "o/r#2": node(1), "o/r#3": node(1, **change)}
+
+    async with hub.client() as github:
+        one, same, other = (await glances(github, [ref(1), ref(2), ref(3)])).values()
+
+    assert one is not None
+    assert same is not None
+    assert other is not None
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+
+
+async def test_details_tell_checks_opinions_threads_and_who_is_a_bot(hub: FakeGitHub) -> None:
+    bot = {"login": "cursor", "__typename": "Bot"}
+    contexts = [
+        {"__typename": "CheckRun", "name": "lint", "status": "COMPLETED", "conclusion": "FAILURE"},
+        {"__typename": "CheckRun", "name": "test", "status": "IN_PROGRESS", "conclusion": ""},
+        {"__typename": "StatusContext", "context": "ci/old", "state": "SUCCESS"},
+    ]
+    hub.pulls["o/r#1"] = node(
+        1,
+        headRefName="tt/abc/1-x",
+        baseRefName="main",
+        isCrossRepository=False,
+        body="text",
+        author={"login": "ann"},
+        checks={"nodes": [{"commit": {"statusCheckRollup": {"contexts": {"nodes": contexts}}}}]},
+        latestOpinionatedReviews={
+            "nodes": [{"state": "APPROVED", "author": {"login": "bob"}, "commit": {"oid": "head1"}}]
+        },
+        reviewThreads={
+            "nodes": [
+                {"id": "t1", "path": "a.py", "comments": {"nodes": [{"author": bot, "body": "bug"}]}},
+                {"id": "t2", "isResolved": True, "comments": {"nodes": [{"author": None}]}},
+                {"id": "t3", "isOutdated": True, "comments": {"nodes": []}},
+            ]
+        },
+        comments={"nodes": [{"id": "c1", "author": {"login": "helper[bot]"}, "body": "hi"}, None]},
+    )
+
+    async with hub.client() as github:
+        pull = (await details(github, [ref(1)]))[ref(1)]
+
+    assert pull is not None
+    assert (pull.branch, pull.base, pull.author, pull.foreign) == ("tt/abc/1-x", "main", "ann", False)
+    assert pull.checks == (("lint", "failed"), ("test", "pending"), ("ci/old", "passed"))
+    assert pull.opinions == (Opinion("bob", "APPROVED", "head1"),)
+    assert [(each.id, each.open, each.author, each.by_bot) for each in pull.threads] == [
+        ("t1", True, "cursor", True),
+        ("t2", False, "", False),
+        ("t3", False, "", False),
+    ]
+    assert [(each.author, each.by_bot) for each in pull.comments] == [("helper", True)]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "meant"),
+    [
+        ("COMPLETED", "SUCCESS", "passed"),
+        ("COMPLETED", "NEUTRAL", "passed"),
+        ("COMPLETED", "SKIPPED", "passed"),
+        ("COMPLETED", "FAILURE", "failed"),
+        ("COMPLETED", "ACTION_REQUIRED", "failed"),
+        ("COMPLETED", "CANCELLED", "again"),
+        ("COMPLETED", "TIMED_OUT", "again"),
+        ("COMPLETED", "STARTUP_FAILURE", "again"),
+        ("COMPLETED", "STALE", "again"),
+        ("COMPLETED", "SOMETHING_NEW", "pending"),
+        ("COMPLETED", None, "pending"),
+        ("QUEUED", "SUCCESS", "pending"),
+        ("WAITING", None, "pending"),
+        (None, "SUCCESS", "passed"),
+        (None, "ERROR", "failed"),
+        (None, "FAILURE", "failed"),
+        (None, "EXPECTED", "pending"),
+        (None, "PENDING", "pending"),
+    ],
+)
+def test_what_is_not_known_is_never_taken_for_passed(status: str | None, outcome: str | None, meant: str) -> None:
+    assert check_state(status, outcome) == meant

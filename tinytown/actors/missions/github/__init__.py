@@ -1,0 +1,1 @@
+"""GitHub, as missions speak to it. Only what is here knows a token."""

@@ -1,0 +1,277 @@
+"""Requests to GitHub: one client for each token and host, so that all share one budget and one hold.
+
+What must be true: what could act twice is sent once; a limit holds every task of the client, and is no failure; the
+token goes to the host it is for and nowhere else; and an answer that was read before costs nothing (ETag).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, cast
+
+import httpx2
+import trio
+
+from tinytown.actors.backoff import pause
+from tinytown.actors.missions.github.budget import Budget
+from tinytown.actors.missions.github.failures import (
+    SECONDARY_WAIT,
+    GitHubDenied,
+    GitHubFailed,
+    GitHubLimited,
+    GitHubMissing,
+    GitHubRefused,
+    Meaning,
+    meaning,
+    wait_of,
+)
+from tinytown.text import one_line
+from tinytown.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from tinytown.actors.missions.github.tokens import Token
+    from tinytown.actors.missions.references import Endpoints
+    from tinytown.messages import JsonObject, JsonValue
+
+API_VERSION = "2022-11-28"
+"""The version of the REST API that is asked for."""
+
+AT_ONCE = 8
+"""Requests in flight: more are slower, and GitHub's own limit is 100 for all clients of a user."""
+
+TRIES = 4
+"""How often a request that may be repeated is sent."""
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of an answer that are read at most."""
+
+_MOST_KEPT = 4_000
+"""Answers that are remembered with their ETag."""
+
+_REST, _GRAPHQL = "application/vnd.github+json", "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer, and the address of what follows."""
+
+    value: JsonValue
+    following: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    address: str
+    body: JsonObject | None = None
+    resource: str = "core"
+    background: bool = False
+
+    @property
+    def repeatable(self) -> bool:
+        """Sent twice it does what it does once; we send no mutation over GraphQL."""
+        return self.method != "POST" or self.resource == "graphql"
+
+
+class GitHub:
+    """One client. `sleep` waits for seconds, `wall` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        http: httpx2.AsyncClient,
+        where: Endpoints,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = trio.sleep,
+        wall: Callable[[], float] = time.time,
+        random: Random | None = None,
+    ) -> None:
+        self._http = http
+        self._where = where
+        self._sleep = sleep
+        self._wall = wall
+        self._random = random or Random()  # noqa: S311
+        self._limiter = trio.CapacityLimiter(AT_ONCE)
+        self._kept: dict[str, tuple[str, Page]] = {}
+        self._hold_until = 0.0
+        self.budget = Budget()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        where: Endpoints,
+        token: Token | None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = trio.sleep,
+        wall: Callable[[], float] = time.time,
+    ) -> AsyncIterator[GitHub]:
+        """A client for as long as the block lasts."""
+        headers = {"User-Agent": f"tinytown/{__version__}", "X-GitHub-Api-Version": API_VERSION}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.secret}"
+        limits = httpx2.Limits(max_connections=AT_ONCE)
+        times = httpx2.Timeout(30, connect=10)
+        async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=times, follow_redirects=True) as http:
+            yield cls(http, where, sleep=sleep, wall=wall)
+
+    async def get(self, path: str, *, background: bool = False) -> Page:
+        """What is at a path (`/repos/...`) or at the address of a following page.
+
+        `background`: nobody waits for it, so it leaves the reserve alone and raises `GitHubLimited` instead of
+        waiting. Raises `GitHubMissing`, `GitHubDenied`, `GitHubRefused`, `GitHubFailed`.
+        """
+        return await self._ask(_Request("GET", self._address(path), background=background))
+
+    async def pages(self, path: str, *, most: int = 10, background: bool = False) -> list[JsonValue]:
+        """The entries of a list, of up to `most` pages."""
+        found: list[JsonValue] = []
+        following = path
+        for _ in range(most):
+            page = await self.get(following, background=background)
+            if not isinstance(page.value, list):
+                raise GitHubFailed(f"GitHub gave no list for {path}")
+            found += page.value
+            if page.following is None:
+                break
+            following = page.following
+        return found
+
+    async def graphql(self, query: str, *, background: bool = False) -> JsonObject:
+        """The data of a query. What could not be read stands in it as null: partial errors are no failure."""
+        request = _Request("POST", self._where.graphql, {"query": query}, "graphql", background)
+        value = (await self._ask(request)).value
+        answer = value if isinstance(value, dict) else {}
+        data = answer.get("data")
+        if not isinstance(data, dict):
+            raise GitHubFailed(f"GitHub could not answer a query: {_said(value)}")
+        return data
+
+    async def change(self, method: str, path: str, body: JsonObject) -> JsonValue:
+        """Change something. A POST is sent once, whatever becomes of it; the others may be repeated."""
+        return (await self._ask(_Request(method, self._address(path), body))).value
+
+    def _address(self, path: str) -> str:
+        if path.startswith("/"):
+            return self._where.rest + path
+        if not path.startswith(self._where.rest + "/"):
+            # A page that follows on another host would get our token.
+            raise GitHubFailed(f"GitHub named an address that is not its own: {one_line(path, 80)}")
+        return path
+
+    async def _ask(self, request: _Request) -> Page:
+        failures = 0
+        while True:
+            await self._wait_for_hold(request)
+            try:
+                status, headers, raw = await self._send(request)
+                what, text = meaning(status, headers, raw.decode("utf-8", "replace")[:4_000]), raw
+                value = _decoded(text) if what is Meaning.FINE else None
+            except (httpx2.HTTPError, ValueError, RecursionError) as error:
+                what, headers, value, fault = Meaning.BROKEN, {}, None, _fault(error)
+            else:
+                fault = f"status {status}"
+            if what is Meaning.FINE and request.resource == "graphql" and _graphql_limited(value):
+                what = Meaning.LIMITED
+            if what is Meaning.FINE:
+                return self._keep(request, headers, value)
+            if what is Meaning.SAME:
+                return self._kept[request.address][1]
+            if what is Meaning.LIMITED:
+                self._hold(headers, failures)
+            elif what is not Meaning.BROKEN:
+                raise _refusal(what, request, status, raw)
+            elif not request.repeatable or failures + 1 >= TRIES:
+                raise GitHubFailed(f"GitHub did not answer {request.method} {self._shown(request)}: {fault}")
+            else:
+                await self._sleep(pause(failures + 1, base=0.5, cap=10.0, random=self._random.random()))
+            if what is Meaning.LIMITED and failures + 1 >= TRIES:
+                raise GitHubLimited("GitHub limits our requests", until=self._hold_until)
+            failures += 1
+
+    async def _wait_for_hold(self, request: _Request) -> None:
+        reserved = self.budget.reserved_until(request.resource, self._wall()) if request.background else None
+        if reserved is not None:
+            raise GitHubLimited("The rest of this hour's requests is kept for what people ask", until=reserved)
+        while (left := self._hold_until - self._wall()) > 0:
+            if request.background:
+                raise GitHubLimited("GitHub limits our requests", until=self._hold_until)
+            await self._sleep(left)
+
+    async def _send(self, request: _Request) -> tuple[int, dict[str, str], bytes]:
+        headers = {"Accept": _GRAPHQL if request.resource == "graphql" else _REST}
+        if request.method == "GET" and request.address in self._kept:
+            headers["If-None-Match"] = self._kept[request.address][0]
+        async with (
+            self._limiter,
+            self._http.stream(request.method, request.address, headers=headers, json=request.body) as response,
+        ):
+            raw = bytearray()
+            async for chunk in response.aiter_bytes():
+                raw += chunk
+                if len(raw) > LARGEST:
+                    raise ValueError(f"more than {LARGEST} bytes")
+        found = {name.lower(): value for name, value in response.headers.items()}
+        if "next" in response.links:
+            found["next"] = response.links["next"]["url"]
+        self.budget.note(found)
+        return response.status_code, found, bytes(raw)
+
+    def _keep(self, request: _Request, headers: Mapping[str, str], value: JsonValue) -> Page:
+        page = Page(value, headers.get("next"))
+        if request.method == "GET" and (etag := headers.get("etag")):
+            self._kept.pop(request.address, None)
+            self._kept[request.address] = (etag, page)
+            if len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return page
+
+    def _hold(self, headers: Mapping[str, str], failures: int) -> None:
+        wait = wait_of(headers, self._wall())
+        if wait is None:
+            wait = SECONDARY_WAIT * 2**failures * (1 + self._random.random() / 2)
+        self._hold_until = max(self._hold_until, self._wall() + wait)
+
+    def _shown(self, request: _Request) -> str:
+        return one_line(request.address.removeprefix(self._where.rest), 120)
+
+
+def _decoded(raw: bytes) -> JsonValue:
+    return cast("JsonValue", json.loads(raw)) if raw else None
+
+
+def _fault(error: Exception) -> str:
+    return "its answer is not JSON" if isinstance(error, json.JSONDecodeError) else one_line(repr(error), 120)
+
+
+def _graphql_limited(value: JsonValue) -> bool:
+    errors = value.get("errors") if isinstance(value, dict) else None
+    return isinstance(errors, list) and any(
+        isinstance(error, dict) and error.get("type") == "RATE_LIMITED" for error in errors
+    )
+
+
+def _refusal(what: Meaning, request: _Request, status: int, raw: bytes) -> GitHubRefused:
+    try:
+        said = _said(_decoded(raw))
+    except ValueError:
+        said = "no reason given"
+    path = one_line(httpx2.URL(request.address).path, 120)
+    text = f"GitHub refuses {request.method} {path} ({status}): {said}"
+    if what is Meaning.MISSING:
+        return GitHubMissing(f"GitHub has no {path}, or the token may not see it", status=status)
+    return GitHubDenied(text, status=status) if what is Meaning.DENIED else GitHubRefused(text, status=status)
+
+
+def _said(value: JsonValue) -> str:
+    """What an answer gives for a reason."""
+    found = value if isinstance(value, dict) else {}
+    errors = found.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict) and "message" in errors[0]:
+        return one_line(str(errors[0]["message"]), 200)
+    return one_line(str(found.get("message") or "no reason given"), 200)

@@ -1,0 +1,69 @@
+"""Where the token for a host comes from.
+
+It lives in this process only: its `repr` and `str` hide it, and nothing writes it to Redis, a log or an event. What
+agents get for an environment never holds one (`tinytown.actors.environment`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from tinytown.actors.missions.references import GITHUB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ANSWER_WITHIN = 10.0
+"""Seconds in which `gh` has to give a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token, and where it was found."""
+
+    secret: str = field(repr=False)
+    source: str
+
+    def __str__(self) -> str:
+        return f"the token of {self.source}"
+
+
+async def find_token(host: str, environ: Mapping[str, str]) -> Token | None:
+    """The token for a host: of the environment in the order of `gh help environment`, then of `gh` itself.
+
+    None when there is none; public repositories can be read without, sixty times an hour.
+    """
+    public = host == GITHUB or host.endswith(".ghe.com")
+    names = ("GH_TOKEN", "GITHUB_TOKEN") if public else ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+    for name in names:
+        if secret := _clean(environ.get(name, "")):
+            return Token(secret, name)
+    secret = await _from_gh(host, environ)
+    return Token(secret, "gh auth token") if secret else None
+
+
+async def _from_gh(host: str, environ: Mapping[str, str]) -> str:
+    with trio.move_on_after(_ANSWER_WITHIN):
+        try:
+            done = await trio.run_process(
+                ["gh", "auth", "token", "--hostname", host],
+                stdin=b"",
+                capture_stdout=True,
+                stderr=subprocess.DEVNULL,
+                check=False,
+                env=dict(environ),
+            )
+        except OSError:
+            return ""
+        return _clean(done.stdout.decode("ascii", "replace")) if done.returncode == 0 else ""
+    return ""
+
+
+def _clean(secret: str) -> str:
+    """The secret without white space around it; nothing when it could not stand in a header."""
+    secret = secret.strip()
+    return secret if secret.isascii() and secret.isprintable() and " " not in secret else ""

@@ -1,0 +1,96 @@
+"""What an observation makes of an item: a task that has ended, a pull request that moved. No I/O.
+
+What must be true: an approval belongs to the commit it was given for; nothing is done for what an agent says, only
+for what was seen; and an item that comes back too often goes to a person instead of round and round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tinytown.lifecycle import WorkItemEvent, WorkItemState
+
+if TYPE_CHECKING:
+    from tinytown.mission_records import Mission, WorkItem
+    from tinytown.times import Timestamp
+
+MOST_ATTEMPTS = 5
+"""How often an item is given out before a person has to look."""
+
+_E = WorkItemEvent
+
+
+def work_ended(
+    mission: Mission, item: WorkItem, now: Timestamp, *, pull: str | None = None, head: str | None = None
+) -> WorkItem:
+    """Its agent is done. `pull` is the pull request that was found for it, with its head; None when there is none."""
+    if pull is None and not mission.reviewer_required:
+        return item.after(_E.FINISH, now)
+    waits_for = "review" if mission.reviewer_required else "merge"
+    held = item.after(_E.BLOCK, now, reason=_waiting(waits_for, pull), waits_for=waits_for)
+    return replace(held, pull=pull, head=head, review_task_id=None, approved_head=None)
+
+
+def work_lost(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
+    """Its task failed, was cancelled, or nobody has it any more."""
+    if item.attempts >= MOST_ATTEMPTS:
+        return item.after(_E.BLOCK, now, reason=f"given out {item.attempts} times; last: {reason}", waits_for="person")
+    return item.after(_E.RELEASE, now, reason=reason)
+
+
+def reviewed(
+    item: WorkItem, now: Timestamp, *, approved: bool, head: str | None, reason: str | None = None
+) -> WorkItem:
+    """A review has ended; `head` is the commit it was about. One about an older commit changes nothing."""
+    if item.waits_for != "review" or head != item.head:
+        return item
+    if not approved:
+        return _again(item, now, f"the review asks for changes: {reason or 'no reason given'}")
+    if item.pull is None:
+        return replace(item.after(_E.FINISH, now), review_task_id=None)
+    waiting = _waiting("merge", item.pull)
+    return replace(item, waits_for="merge", reason=waiting, approved_head=head, review_task_id=None, updated_at=now)
+
+
+def review_lost(item: WorkItem, now: Timestamp) -> WorkItem:
+    """The task of the review ended without a verdict; another may be asked for."""
+    if item.waits_for == "review" and item.attempts >= MOST_ATTEMPTS:
+        reason = "no review of it came to a verdict"
+        return replace(item, waits_for="person", reason=reason, review_task_id=None, updated_at=now)
+    return replace(item, review_task_id=None, attempts=item.attempts + 1, updated_at=now)
+
+
+def pushed(mission: Mission, item: WorkItem, now: Timestamp, head: str) -> WorkItem:
+    """The head of its pull request is another one: what was approved is no longer what is there."""
+    if head == item.head or item.state is not WorkItemState.BLOCKED:
+        return item
+    moved = replace(item, head=head, approved_head=None, updated_at=now)
+    if not mission.reviewer_required or item.waits_for not in ("review", "merge"):
+        return moved
+    return replace(moved, waits_for="review", review_task_id=None, reason=_waiting("review", item.pull))
+
+
+def pull_merged(item: WorkItem, now: Timestamp) -> WorkItem:
+    """Its pull request is merged, by whomever, or its issue was closed."""
+    if item.state in (WorkItemState.ASSIGNED, WorkItemState.RUNNING, WorkItemState.BLOCKED):
+        return replace(item.after(_E.FINISH, now), review_task_id=None)
+    return item
+
+
+def pull_closed(item: WorkItem, now: Timestamp) -> WorkItem:
+    """Its pull request was closed without being merged."""
+    if item.state is not WorkItemState.BLOCKED:
+        return item
+    return replace(_again(item, now, f"{item.pull} was closed without being merged"), pull=None, head=None)
+
+
+def _again(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
+    if item.attempts >= MOST_ATTEMPTS:
+        return replace(item, waits_for="person", reason=reason, review_task_id=None, updated_at=now)
+    back = item.after(_E.UNBLOCK, now, reason=reason)
+    return replace(back, review_task_id=None, approved_head=None)
+
+
+def _waiting(what: str, pull: str | None) -> str:
+    return f"{pull or 'its result'} waits for {'a review' if what == 'review' else 'its merge'}"
