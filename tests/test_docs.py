@@ -70,3 +70,8 @@ def test_a_diagram_that_is_missing_is_told(diagrams: ModuleType) -> None:
 def test_the_tables_of_the_configuration_are_those_of_the_settings() -> None:
     document = (DOCS / "configuration.md").read_text(encoding="utf-8")
     assert document == script("make_configuration").rewritten(document), "stale: python docs/make_configuration.py"
+
+
+def test_there_is_a_page_for_every_command_and_none_is_stale() -> None:
+    there = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "cli").glob("*.md")}
+    assert there == script("make_cli").pages(), "stale: run python docs/make_cli.py"

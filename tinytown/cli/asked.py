@@ -17,11 +17,13 @@ T = TypeVar("T")
 class Start:
     """Be the runtime in this terminal, or see that one lives in the background (`detach`).
 
-    `ready_fd` is for the runtime that the background starts: where it says that it serves.
+    `ready_fd` is for the runtime that the background starts: where it says that it serves. `townhall`: it serves the
+    town over HTTP, too.
     """
 
     detach: bool = False
     ready_fd: int | None = None
+    townhall: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,43 @@ class SyncAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class MigrateAsked:
+    """Bring the keys of an older version to the town, after a question unless `force`; or only say which."""
+
+    dry_run: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapAsked:
+    """Install a server of this version, by this method, or by this CLI."""
+
+    version: str = "latest"
+    method: Literal["auto", "bundled", "source", "ai"] = "auto"
+    cli: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigAsked:
+    """Show the configuration, one value of it, or set one: in the user's file, or with `project` the town's."""
+
+    key: str | None = None
+    value: str | None = None
+    user: bool = False
+    project: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """For which shell; None looks at the environment."""
 
     shell: Literal["bash", "zsh", "fish"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class McpInstall:
+    """Let a client use the town; with `show` only say how. Without a client the entry is shown as most take it."""
+
+    client: Literal["claude", "claude-desktop", "cursor", "vscode", "codex", "gemini"] | None = None
+    show: bool = False
+    scopes: str | None = None

@@ -162,3 +162,17 @@ def reclaim(
         raise Invalid("Only one of --to-backlog, --cancel and --delete")
     action = chosen[0] if chosen else OrphanAction.LIST
     return Invocation("reclaim --orphan-tasks", ReclaimOrphans(action, source), common)
+
+
+def gen_key(common: Common, *, name: str | None, scopes: str | None, days: float | None) -> Invocation:
+    """`tt auth gen-key`: a key that the town keeps, or with no option one for the configuration."""
+    if name is None and scopes is None and days is None:
+        return Invocation("auth gen-key", None, common)
+    from tinytown.runtime.caller import Scope
+    from tinytown.runtime.operations.api_keys import USUAL, MakeKey
+
+    try:
+        wanted = USUAL if scopes is None else tuple(Scope(each.strip()) for each in scopes.split(",") if each.strip())
+    except ValueError:
+        raise Invalid(f"Not all of these are scopes: {scopes}", hint=f"The scopes are: {', '.join(Scope)}.") from None
+    return Invocation("auth gen-key", MakeKey(name or "", wanted, days), common)

@@ -52,7 +52,7 @@ async def ensure_runtime(town: Town, *, command: Sequence[str] | None = None) ->
         await town.aside(lambda: stack.enter_context(locked(lock)))
         if await _one_lives(town):
             return False
-        await town.aside(lambda: _start(town, command or _command(town)))
+        await town.aside(lambda: _start(town, command or runtime_command(town)))
     return True
 
 
@@ -88,7 +88,8 @@ def _is_zombie(pid: int) -> bool:
     return stat.rpartition(b")")[2].split()[0] in (b"Z", b"X")
 
 
-def _command(town: Town) -> list[str]:
+def runtime_command(town: Town) -> list[str]:
+    """The command line of a runtime of this town."""
     return [sys.executable, "-m", "tinytown.cli.main", "start", "--town", str(town.root)]
 
 

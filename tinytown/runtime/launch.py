@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import shutil
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytown import times
@@ -17,16 +16,21 @@ from tinytown.actors.acceptance import check
 from tinytown.actors.drivers.choice import resolve_cli
 from tinytown.actors.drivers.text import TextDriver, TurnInput, TurnResult
 from tinytown.actors.environment import child_environment
-from tinytown.errors import Forbidden
+from tinytown.errors import Forbidden, TownError
+from tinytown.records import Event
+from tinytown.runtime.workplace import workplace_of
+from tinytown.transport.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tinytown.actors.acceptance import Checked
     from tinytown.actors.child import Ladder
+    from tinytown.actors.drivers.presets import CliPreset
     from tinytown.config import Settings
     from tinytown.ids import RuntimeId
     from tinytown.records import Agent, Task
+    from tinytown.runtime.workplace import Workplace
     from tinytown.transport.connection import Connection
     from tinytown.transport.files import TownFiles, TownState
     from tinytown.transport.keys import Keys
@@ -55,21 +59,21 @@ class Launcher:
         self._runtime = runtime
         self._environ = environ
         self._report = report
+        self._journal = Journal(connection, keys, length=settings.limits.events)
 
     async def __call__(self, agent: Agent, number: int, prompt: str, ladder: Ladder) -> TurnResult:
         """Run the agent's CLI once; see `AgentActor`."""
         preset = resolve_cli(self._settings, agent.cli)
+        workplace = await self._workplace(agent, preset, ladder)
         token = secrets.token_urlsafe(32)
         digest = sha256(token.encode()).hexdigest()
         await self._connection.execute("HSET", self._keys("tokens"), agent.id, digest, repeat=True)
-        env = child_environment(
-            self._environ, passed=preset.env_pass, extra=preset.env, identity=self._identity(agent, number, token)
-        )
+        env = self._environment(preset, {**workplace.identity, **self._identity(agent, number, token)})
         directory = self._state.round_directory(agent.id, number)
         turn = TurnInput(
             prompt=prompt,
             prompt_path=directory / "prompt.md",
-            cwd=self._workdir(agent.workdir or preset.workdir),
+            cwd=workplace.cwd,
             env=env,
             log_path=self._files.round_log(agent.name, number),
             log_cap_bytes=self._settings.limits.round_log_bytes,
@@ -93,12 +97,15 @@ class Launcher:
 
         They get the environment of its CLI, without its credential. What they print follows the round in its log.
         """
+        if not (self._settings.verify or any(task.verify for task in tasks)):
+            return {}
         preset = resolve_cli(self._settings, agent.cli)
+        workplace = await self._workplace(agent, preset, ladder)
         return await check(
             tasks,
             self._settings.verify,
-            cwd=self._workdir(agent.workdir or preset.workdir),
-            env=child_environment(self._environ, passed=preset.env_pass, extra=preset.env, identity={}),
+            cwd=workplace.cwd,
+            env=self._environment(preset, workplace.identity),
             log_path=self._files.round_log(agent.name, number),
             ladder=ladder,
         )
@@ -115,9 +122,29 @@ class Launcher:
             "TINYTOWN_ROUND": str(number),
         }
 
-    def _workdir(self, configured: str | None) -> Path:
-        """Where the CLI works: the project, unless something else is configured; relative to the project."""
-        return self._files.root / Path(configured).expanduser() if configured else self._files.root
+    def _environment(self, preset: CliPreset, identity: Mapping[str, str]) -> dict[str, str]:
+        return child_environment(self._environ, passed=preset.env_pass, extra=preset.env, identity=identity)
+
+    async def _workplace(self, agent: Agent, preset: CliPreset, ladder: Ladder) -> Workplace:
+        """Where it works, made ready; its log says what a person should know of that."""
+        try:
+            found = await workplace_of(
+                agent,
+                agent.workdir or preset.workdir,
+                files=self._files,
+                settings=self._settings,
+                env=self._environment(preset, {}),
+                ladder=ladder,
+            )
+        except TownError as error:
+            self._log(agent, f"It has no place to work: {error.message}")
+            raise
+        for note in (*([found.news] if found.news else []), *found.notes):
+            self._log(agent, note)
+        if found.news:
+            detail = f"{agent.name} {found.news}"
+            await self._journal.append(Event("agent.worktree", agent=agent.id, detail=detail))
+        return found
 
     def _log(self, agent: Agent, text: str) -> None:
         self._report(f"{agent.name}: {text}")

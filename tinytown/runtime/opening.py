@@ -38,21 +38,21 @@ _CLOSING = 2.0
 
 
 @contextmanager
-def open_blocking(start: Path, *, environ: Mapping[str, str]) -> Iterator[Town]:
-    """The town that `start` is in, on a connection for one thread: run its operations with `run_sync`.
+def open_blocking(place: Path, *, environ: Mapping[str, str], start: bool = True) -> Iterator[Town]:
+    """The town that `place` is in, on a connection for one thread: run its operations with `run_sync`.
 
-    Its server is asked first and started only when it does not answer. Raises as `Town.connect`, and `Forbidden`
-    for the credential of an agent that is not one of this town.
+    Its server is asked first and started only when it does not answer; never without `start`.
+    Raises as `Town.connect`, and `Forbidden` for the credential of an agent that is not one of this town.
     """
     from tinytown.transport.blocking import BlockingConnection, run_sync
 
-    ground = survey(start, environ=environ)
+    ground = survey(place, environ=environ)
     mark = _known_mark(ground)
     with BlockingConnection(ground.address) as connection:
         try:
             caller = run_sync(_admit(connection, ground, mark, environ))
         except RedisUnreachable:
-            if ground.server is None:
+            if ground.server is None or not start:
                 raise
             if credential(environ) is None:
                 ground.server.ensure()

@@ -18,7 +18,7 @@ import os
 import signal
 import time
 import traceback
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -52,10 +52,14 @@ from tinytown.transport.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+    from typing import TypeAlias
 
     from tinytown.transport.delivery import Fence
     from tinytown.transport.files import FileLock
+
+    Beside: TypeAlias = Callable[[Path, Callable[[str], None]], AbstractAsyncContextManager[None]]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -70,9 +74,13 @@ CLOSING = 2.0
 """Seconds for the last writes of a runtime that ends."""
 
 
-def run(root: Path, *, ready_fd: int | None = None, announce: Callable[[str], None]) -> int:
+def run(
+    root: Path, *, ready_fd: int | None = None, announce: Callable[[str], None], beside: Beside | None = None
+) -> int:
     """Be the town's runtime on this host until a signal or `tt stop` ends it; gives the exit status.
 
+    `beside` is what else this process does, from before agents are served until after the last has ended; a runtime
+    that has it does not end by itself for want of agents.
     `announce` gets one line for people at a time. `ready_fd` gets the byte `1` once agents are served, or when
     another runtime of this host serves them already. Raises `RuntimeRunning` in that case, and what opening a town
     raises.
@@ -87,7 +95,7 @@ def run(root: Path, *, ready_fd: int | None = None, announce: Callable[[str], No
         harden_process()
         become_subreaper()
         try:
-            trio.run(_main, ground, ready_fd, announce)
+            trio.run(_main, ground, ready_fd, announce, beside)
         except BaseExceptionGroup as group:
             # One cause is enough for a person; the log has them all.
             announce("".join(traceback.format_exception(group)))
@@ -127,13 +135,14 @@ def _tell_ready(ready_fd: int | None) -> None:
             os.close(ready_fd)
 
 
-async def _main(ground: Ground, ready_fd: int | None, announce: Callable[[str], None]) -> None:
+async def _main(ground: Ground, ready_fd: int | None, announce: Callable[[str], None], beside: Beside | None) -> None:
+    company = nullcontext() if beside is None else beside(ground.root, announce)
     with trio.open_signal_receiver(*_SIGNALS) as signals:
-        async with serve(ground, announce=announce) as runtime:
+        async with company, serve(ground, announce=announce) as runtime:
             _tell_ready(ready_fd)
             announce("🚀 Town connection open")
             async with trio.open_nursery() as nursery:
-                if ready_fd is not None:
+                if ready_fd is not None and beside is None:
                     # Nobody sits in front of it: without agents it has nothing to live for.
                     nursery.start_soon(_end_when_idle, runtime, nursery.cancel_scope)
                 async for _ in signals:

@@ -162,12 +162,19 @@ class Town:
         return self._channel
 
     async def spawn_agent(
-        self, name: str, cli: str | None = None, *, max_rounds: int | None = None, role: str | None = None
+        self,
+        name: str,
+        cli: str | None = None,
+        *,
+        max_rounds: int | None = None,
+        role: str | None = None,
+        worktree: bool | None = None,
     ) -> AgentHandle:
         """Create and start an agent; a stopped one of this name is started again under its id.
 
-        `cli` names an agent CLI, by default that of the configuration; `max_rounds` is how often it may run.
-        Raises `InvalidName`, `UnknownCli`, `AgentExists`, `TooManyAgents`, `RuntimeFailed`.
+        `cli` names an agent CLI, by default that of the configuration; `max_rounds` is how often it may run;
+        `worktree` whether it works in a git worktree of its own. Raises `InvalidName`, `UnknownCli`, `AgentExists`,
+        `TooManyAgents`, `RuntimeFailed`, and `Conflict` when there can be no worktree.
 
         >>> async def main(town):
         ...     reviewer = await town.spawn_agent("reviewer", cli="codex", max_rounds=3)
@@ -176,7 +183,7 @@ class Town:
         from tinytown.runtime.handle import AgentHandle
         from tinytown.runtime.operations.agents import Spawn, spawn
 
-        spawned = await spawn(self, Spawn(name, cli=cli, max_rounds=max_rounds, role=role))
+        spawned = await spawn(self, Spawn(name, cli=cli, max_rounds=max_rounds, role=role, worktree=worktree))
         return AgentHandle(self, spawned.agent)
 
     async def agent(self, name: str) -> AgentHandle:

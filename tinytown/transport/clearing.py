@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from tinytown.transport.keys import Keys
     from tinytown.transport.store import Change, Seen
 
-KEPT = frozenset({"town_id", "incarnation", "schema", "runtimes", "runtime"})
-"""What makes it this town, and who is on duty: a runtime goes on, without agents, until new ones are spawned."""
+KEPT = frozenset(
+    {"town_id", "incarnation", "schema", "runtimes", "runtime", "api_keys", "api_key_uses", "audit"},
+)
+"""What makes it this town, who is on duty (a runtime goes on, without agents, until new ones are spawned), who may
+call it over HTTP, and who did."""
 
 FOUND_BY = frozenset({"", "agent", "task", "state", "runtime"})
 """The kinds of keys that can be listed from an index. A test holds the catalogue to them."""

@@ -62,6 +62,13 @@ CATALOGUE: tuple[Key, ...] = (
     Key("runtimes", "runtimes", "", "zset", "placement", "runtime -> end of its lease (ms, server time)"),
     Key("runtime", "runtime:", "runtime", "string", "placement", "what a runtime is (JSON)"),
     Key("events", "events", "", "stream", "journal", "what happened, bounded"),
+    Key("api_keys", "api_keys", "", "hash", "api_keys", "id -> an API key: its hash, its scopes, its end (JSON)"),
+    Key("api_key_uses", "api_key_uses", "", "hash", "api_keys", "id -> when an API key was last used (ms)"),
+    Key("audit", "audit", "", "stream", "audit", "calls over HTTP that changed something or were refused, bounded"),
+    Key("answers", "answers", "", "hash", "townhall", "name of a request that may come again -> mark or answer"),
+    Key("answers_until", "answers_until", "", "zset", "townhall", "the same names by when they go (ms, server time)"),
+    Key("activity", "activity:", "agent", "list", "migrate", "what the original wrote; nothing reads it"),
+    Key("stop", "stop:", "agent", "string", "migrate", "a flag of the original; nothing reads it"),
     Key("bell", "bell", "", "channel", "mailbox", "ids of agents with something new"),
     Key("broadcast", "broadcast", "", "channel", "mailbox", "messages to everybody (JSON)"),
 )
@@ -72,6 +79,12 @@ _BY_SUFFIX = {key.suffix: key for key in CATALOGUE}
 LANE_KEYS = ("urgent", "high", "inbox", "low")
 """Names of the lanes' keys in the order of reading."""
 
+OLD_KINDS = ("agent", "inbox", "urgent", "task", "activity", "stop")
+"""What the first version of the original kept for each agent or task, under `tt:<kind>:<id>`, for all towns in one."""
+OLD_BACKLOG = "tt:backlog"
+"""The one key beside them."""
+
+_OLD = re.compile(rf"tt:({'|'.join(OLD_KINDS)}):([A-Za-z0-9-]{{1,64}})")
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
 _USED = re.compile(r"\bK_([a-z_]+)\b")
 _TOWN = re.compile(r"tt:([A-Za-z0-9._~%-]+):")
@@ -93,6 +106,17 @@ def town_of(key: str) -> str | None:
     found = _TOWN.match(key)
     town = unquote(found[1]) if found else ""
     return town if found and escape(town) == found[1] else None
+
+
+def old_key(key: str) -> tuple[str, str] | None:
+    """The kind and the last part of a key from before there were towns in keys; None for any other.
+
+    A town may be called like a kind: what it may have under such a key is its own.
+    """
+    if key == OLD_BACKLOG:
+        return "backlog", ""
+    found = _OLD.fullmatch(key)
+    return (found[1], found[2]) if found and Keys(found[1]).find(key) is None else None
 
 
 class Keys:

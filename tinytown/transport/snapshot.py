@@ -11,18 +11,19 @@ What must be true:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from tinytown.errors import BadSnapshot, Conflict
 from tinytown.ids import SUPERVISOR_ID, new_id
 from tinytown.lifecycle import TaskState
-from tinytown.records import Agent
+from tinytown.records import Agent, Task
 from tinytown.text import one_line
 from tinytown.transport import scripts, snapshot_file
 from tinytown.transport.keys import CATALOGUE
 from tinytown.transport.snapshot_content import GATHERED, Content, Place, Stream, bring_to_rest, messages
 from tinytown.transport.snapshot_rules import Fault, check, shown
+from tinytown.transport.store import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,6 +66,19 @@ class Snapshot:
             dead_letters=streams.get("dlq", 0) + streams.get("quarantine", 0),
             events=streams.get("events", 0),
         )
+
+    def tasks(self) -> list[Task]:
+        """Its tasks, oldest first."""
+        found = [Task.decode(self.content.strings[place]) for place in self.content.parts("task")]
+        return sorted(found, key=lambda task: (task.created_at, task.id))
+
+    def drop_commands(self) -> None:
+        """Take from every task the commands that would verify it; nothing in the snapshot runs anything then."""
+        for place in self.content.parts("task"):
+            raw = self.content.strings[place]
+            task = Task.decode(raw)
+            if task.verify:
+                self.content.strings[place] = Seen(task, raw).overwrite(replace(task, verify=()))
 
 
 async def take(connection: Connection, keys: Keys) -> bytes:

@@ -72,14 +72,18 @@ def restart(request: Restart | Foreground[Restart], common: Common) -> int:
 def list_agents(request: ListAgents, common: Common) -> int:
     """List the agents."""
     from tinytown.runtime.operations.agents import list_agents as operation
+    from tinytown.runtime.operations.worktrees import checkout_of
+    from tinytown.transport.blocking import run_sync
 
-    found = ask(common, operation, request).agents
+    with opened(common) as town:
+        found = run_sync(operation(town, request)).agents
+        seen = {agent.id: checkout for agent in found if (checkout := checkout_of(town.root, agent)) is not None}
     if common.json:
-        from tinytown.cli.render.encode import dump
+        from tinytown.cli.render.encode import dump, fields_of
 
-        say(dump(found))
+        say(dump([fields_of(agent, checkout=seen.get(agent.id)) for agent in found]))
     else:
-        say(*render.listing(found))
+        say(*render.listing(found, seen))
     return 0
 
 
@@ -150,6 +154,8 @@ def beside(result: Spawned) -> None:
     """What a person should know of it."""
     if result.warning:
         note(f"Warning: {term_safe(result.warning)}")
+    if result.note:
+        note(f"Note: {term_safe(result.note)}")
 
 
 def _dump(result: Spawned) -> None:

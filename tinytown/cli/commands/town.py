@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tinytown.cli import terminal
 from tinytown.cli.session import ask, named_as_typed, opened
 from tinytown.cli.terminal import note, say
+from tinytown.errors import RuntimeRunning
 from tinytown.text import term_safe
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
     from tinytown.runtime.operations.initialize import Initialized
     from tinytown.runtime.operations.status import Status
+    from tinytown.runtime.serve import Beside
     from tinytown.runtime.town import Town
 
 
@@ -53,11 +55,18 @@ def _initialized(made: Initialized, where: str) -> list[str]:
 def start(request: Start, common: Common) -> int:
     """Be the runtime of this host, or start one in the background."""
     if request.detach:
-        return _detach(common)
+        return _detach(common, townhall=request.townhall)
     from tinytown.runtime.serve import run
 
     with named_as_typed(common):
-        return run(Path(common.start), ready_fd=request.ready_fd, announce=_announce)
+        beside = _townhall() if request.townhall else None
+        return run(Path(common.start), ready_fd=request.ready_fd, announce=_announce, beside=beside)
+
+
+def _townhall() -> Beside:
+    """What serves the town over HTTP. By its name: this face and that one do not know each other."""
+    home = __import__("tinytown.web.beside", fromlist=["beside"])
+    return cast("Beside", home.beside)
 
 
 def _announce(line: str) -> None:
@@ -73,17 +82,25 @@ def _print(line: str) -> None:
         sys.stdout.flush()
 
 
-def _detach(common: Common) -> int:
-    from tinytown.runtime.background import LOG_NAME, ensure_runtime
+def _detach(common: Common, *, townhall: bool) -> int:
+    from tinytown.runtime.background import LOG_NAME, ensure_runtime, runtime_command
     from tinytown.transport.blocking import run_sync
 
     with opened(common) as town:
-        started = run_sync(ensure_runtime(town))
+        command = [*runtime_command(town), *(["--townhall"] if townhall else [])]
+        started = run_sync(ensure_runtime(town, command=command))
+        if townhall and not started:
+            raise RuntimeRunning(
+                "A runtime of this town is alive already, and cannot be given a townhall",
+                hint="Run one beside it: townhall",
+            )
         if started:
             say(
                 "🚀 Town running in background",
                 f"   Log: {term_safe(str(town.files.logs / LOG_NAME), lines=False)}",
-                "   It ends when no agent is left. Stop the agents with 'tt stop'",
+                "   Stop it with: tt stop --redis"
+                if townhall
+                else "   It ends when no agent is left. Stop the agents with 'tt stop'",
             )
         else:
             say("🚀 Town running in background already")

@@ -22,6 +22,10 @@ def spawn(
     role: Annotated[str | None, Parameter(help="Role, for claiming from the backlog. [default: its name]")] = None,
     nickname: Annotated[str | None, Parameter(help="A name for people.")] = None,
     workdir: Annotated[Path | None, Parameter(help="Directory it works in. [default: the town's]")] = None,
+    worktree: Annotated[
+        bool | None,
+        Parameter(help="Whether it works in a git worktree of its own. [default: agent.isolation of tinytown.toml]"),
+    ] = None,
     foreground: Annotated[
         Flag, Parameter(help="Follow its output in this terminal until it ends; Ctrl-C stops it.")
     ] = False,
@@ -34,7 +38,9 @@ def spawn(
     from tinytown.runtime.operations.agents import Spawn
 
     place = None if workdir is None else str(workdir.absolute())
-    request = Spawn(name, cli=cli, max_rounds=max_rounds, role=role, workdir=place, nickname=nickname)
+    request = Spawn(
+        name, cli=cli, max_rounds=max_rounds, role=role, workdir=place, nickname=nickname, worktree=worktree
+    )
     return Invocation("spawn", asked.Foreground(request) if foreground else request, options.common())
 
 

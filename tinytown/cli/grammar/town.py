@@ -32,6 +32,7 @@ def init(
 def start(
     *,
     detach: Annotated[Flag, Parameter(name=("--detach", "-d"), help="Run in the background and return.")] = False,
+    townhall: Annotated[Flag, Parameter(help="Serve the town over HTTP, too.")] = False,
     ready_fd: Annotated[int | None, Parameter(show=False)] = None,
     options: Options = QUIET,
 ) -> Invocation:
@@ -39,7 +40,7 @@ def start(
 
     Example: tt start --detach
     """
-    return Invocation("start", asked.Start(detach, ready_fd), options.common())
+    return Invocation("start", asked.Start(detach, ready_fd, townhall), options.common())
 
 
 def stop(

@@ -8,12 +8,14 @@ from tinytown.lifecycle import AgentState
 from tinytown.text import one_line, term_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from tinytown.ids import AgentId
     from tinytown.records import Agent
     from tinytown.runtime.operations.agents import Spawned
     from tinytown.runtime.operations.ending import Killed, Stopped
     from tinytown.runtime.operations.pausing import Interrupted
+    from tinytown.runtime.operations.worktrees import Checkout
 
 REASON = 500
 """Characters of a reason: it ends with what to do, so it is shown whole."""
@@ -31,11 +33,23 @@ def safe_name(agent: Agent) -> str:
     return term_safe(agent.name, lines=False)
 
 
-def listing(agents: Sequence[Agent]) -> list[str]:
-    """All agents."""
+def listing(agents: Sequence[Agent], checkouts: Mapping[AgentId, Checkout]) -> list[str]:
+    """All agents, and where the worktrees are of those that have one."""
     if not agents:
         return [EMPTY]
-    return ["Agents:", *(f"  {safe_name(agent)} ({agent.id}) - {title(agent)}" for agent in agents)]
+    lines = ["Agents:"]
+    for agent in agents:
+        lines.append(f"  {safe_name(agent)} ({agent.id}) - {title(agent)}")
+        lines += worktree(checkouts.get(agent.id), indent=4)
+    return lines
+
+
+def worktree(checkout: Checkout | None, *, indent: int) -> list[str]:
+    """The branch and the place of a worktree, where there is one."""
+    if checkout is None:
+        return []
+    branch = term_safe(checkout.branch, lines=False) if checkout.branch else "no branch"
+    return [f"{' ' * indent}🌿 {branch} in {term_safe(checkout.path, lines=False)}"]
 
 
 def spawned(result: Spawned, log: str, *, background: bool) -> list[str]:

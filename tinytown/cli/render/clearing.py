@@ -11,18 +11,19 @@ from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from tinytown.runtime.operations.clearing import Pruned, WasReset
+    from tinytown.runtime.operations.worktrees import Cleared
 
 
 def pruned(result: Pruned) -> list[str]:
     """Agents that are gone."""
     if not result.removed:
-        return ["✨ No agents to prune"]
+        return ["✨ No agents to prune", *_worktrees(result.worktrees, "removed")]
     lines = []
     for done in result.removed:
         agent = done.agent
         lines.append(f"🗑️  Removed {safe_name(agent)} ({short(agent.id)}...) - {title(agent)}")
         lines += _left(done.count(Where.BACKLOG), done.count(Where.CONDUCTOR))
-    return [*lines, f"✨ Pruned {len(result.removed)} agent(s)"]
+    return [*lines, *_worktrees(result.worktrees, "removed"), f"✨ Pruned {len(result.removed)} agent(s)"]
 
 
 def reset(result: WasReset, *, agents_only: bool) -> list[str]:
@@ -45,6 +46,8 @@ def reset(result: WasReset, *, agents_only: bool) -> list[str]:
         ]
     if result.in_turn:
         lines.append(f"   {result.in_turn} agent(s) are in a turn, which is cut.")
+    if result.keys is None:
+        lines += _worktrees(result.worktrees, "goes, its work is somewhere else")
     lines.append("")
     option = " --agents-only" if agents_only else ""
     if result.keys is None:
@@ -53,6 +56,7 @@ def reset(result: WasReset, *, agents_only: bool) -> list[str]:
     only = " (agents only)" if agents_only else ""
     lines.append(f"✅ Reset complete: deleted {result.keys} Redis keys{only}")
     lines += _left(result.to_backlog, result.to_conductor)
+    lines += _worktrees(result.worktrees, "removed")
     return [*lines, "   Run 'tt spawn <name>' to create new agents"]
 
 
@@ -60,3 +64,21 @@ def _left(to_backlog: int, to_conductor: int) -> list[str]:
     """What agents had, and where it is now."""
     lines = [f"   → backlog: {to_backlog} task(s)"] if to_backlog else []
     return [*lines, f"   → conductor's inbox: {to_conductor} message(s)"] if to_conductor else lines
+
+
+def _worktrees(cleared: Cleared | None, gone: str) -> list[str]:
+    """What becomes of worktrees; of those that stay, where their work is."""
+    if cleared is None:
+        return []
+    lines = [f"   🌿 Worktree of {term_safe(name, lines=False)}: {gone}" for name in cleared.gone]
+    for kept in cleared.kept:
+        stays = f" stays in {kept.path}" if kept.path else ""
+        reason = term_safe(kept.reason, lines=False)
+        lines.append(f"   🌿 Worktree of {term_safe(kept.agent, lines=False)}{stays}: {reason}")
+        if kept.rescue:
+            lines.append(f"      A copy of its work is kept in git: {kept.rescue}")
+    if any(kept.rescue for kept in cleared.kept):
+        lines.append(
+            "   💡 Merge or push that work and run 'tt prune' again; or give it up: git worktree remove --force"
+        )
+    return lines

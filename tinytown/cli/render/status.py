@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tinytown import times
-from tinytown.cli.render.agents import REASON, safe_name, title
+from tinytown.cli.render.agents import REASON, safe_name, title, worktree
 from tinytown.cli.render.encode import fields_of, plain
 from tinytown.cli.render.tasks import ICONS, flat
 from tinytown.cli.terminal import cells, fit
@@ -72,6 +72,7 @@ def encode(status: TownStatus) -> JsonObject:
             pending=entry.pending,
             counts=entry.counts,
             in_hand=entry.in_hand,
+            checkout=entry.checkout,
             rounds=plain(entry.rounds) if entry.rounds else None,
         )
         for entry in status.agents
@@ -85,7 +86,8 @@ def _lines(entry: AgentStatus) -> list[str]:
     if agent.state is AgentState.STOPPED and agent.rounds_completed >= agent.max_rounds:
         spent = f"completed {agent.rounds_completed}/{agent.max_rounds} rounds"
         pending = f"{spent}, {pending}" if entry.pending else spent
-    return [f"   {safe_name(agent)} ({title(agent)}) - {pending}", *_trouble(agent)]
+    line = f"   {safe_name(agent)} ({title(agent)}) - {pending}"
+    return [line, *worktree(entry.checkout, indent=6), *_trouble(agent)]
 
 
 def _deep_lines(entry: AgentStatus) -> list[str]:
@@ -94,7 +96,7 @@ def _deep_lines(entry: AgentStatus) -> list[str]:
     worked = f"{agent.rounds_completed} rounds, uptime {_uptime(agent)}"
     lines = [f"   {safe_name(agent)} ({title(agent)}) - {pending}, {worked}"]
     lines += [f"      └─ {fit(event.detail or event.type, 9)}" for event in entry.rounds]
-    return lines + _trouble(agent)
+    return lines + worktree(entry.checkout, indent=6) + _trouble(agent)
 
 
 def _breakdown(pending: int, counts: Counts) -> str:

@@ -112,7 +112,7 @@ class Stage:
         (self.root / ".gitignore").write_text("__pycache__/\n", encoding="utf-8")
         home = Path.home()
         accept(load(self.root, environ=self.environ, home=home).executable, self.root, home=home)
-        initialize(InitRequest(self.root), environ=self.environ)
+        initialize(InitRequest(self.root, listed=False), environ=self.environ)
         self.git("add", ".")
         self.git("commit", "--quiet", "--message", "An empty project with a town")
 

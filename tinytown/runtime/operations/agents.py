@@ -15,6 +15,7 @@ from tinytown.runtime.background import ensure_runtime
 from tinytown.runtime.operations.ending import Kill, Killed, Stopped, StopTown, kill, stop_town
 from tinytown.runtime.operations.programs import cli_warning
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.worktrees import isolation
 from tinytown.text import one_line
 from tinytown.transport.store import Raced
 
@@ -56,7 +57,8 @@ class Spawn:
     """A new agent, or a stopped one of this name in a new life.
 
     `cli` and `max_rounds` come from the configuration when they are None; the rest stays as it was in the former
-    life. `workdir` is relative to the project. With `runtime=False` no runtime is started: the caller runs it.
+    life. `workdir` is relative to the project. `worktree`: whether it works in a git worktree of its own. With
+    `runtime=False` no runtime is started: the caller runs it.
     """
 
     name: str
@@ -66,16 +68,19 @@ class Spawn:
     workdir: str | None = None
     nickname: str | None = None
     runtime: bool = True
+    worktree: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
-    """The agent as it is stored. `warning` is what will keep it from working, as far as can be seen."""
+    """The agent as it is stored. `warning` is what will keep it from working, as far as can be seen; `note` what
+    else a person should know."""
 
     agent: Agent
     runtime_started: bool
     restarted: bool
     warning: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +111,31 @@ async def spawn(town: Town, request: Spawn) -> Spawned:
     """Create and start an agent.
 
     A stopped agent of this name begins a new life under its id. Raises `InvalidName`, `Invalid`, `UnknownCli`,
-    `Untrusted`, `AgentExists`, `TooManyAgents`, and `RuntimeFailed` when the agent is stored, but nothing runs it.
+    `Untrusted`, `AgentExists`, `TooManyAgents`, `Conflict` for a worktree where there can be none, and
+    `RuntimeFailed` when the agent is stored, but nothing runs it.
     """
     name = agent_name(request.name)
     wanted = _checked(town, request)
     cli = request.cli or town.settings.default_cli
     warning = cli_warning(town, cli)
+    worktree, note = await isolation(town, asked=request.worktree, workdir=request.workdir)
 
     def begin(former: Agent | None) -> Agent:
         if former is None:
-            return Agent(name=name, cli=cli, host=town.ground.host, **wanted)
+            return Agent(name=name, cli=cli, host=town.ground.host, worktree=worktree, **wanted)
         if not former.state.is_terminal:
             raise AgentExists(
                 f"Agent '{name}' is there already ({former.state.capitalize()})",
                 hint=f"Give it work with 'tt assign {name}', or end it first with 'tt kill {name}'.",
             )
         kept = {key: value for key, value in wanted.items() if value is not None}
+        if request.worktree is not None:
+            kept["worktree"] = worktree
         return replace(_reborn(former, town), cli=cli, **kept)  # type: ignore[arg-type]
 
     agent, restarted = await _begin_life(town, name, begin)
     started = await ensure_runtime(town) if request.runtime else False
-    return Spawned(agent, started, restarted, warning)
+    return Spawned(agent, started, restarted, warning, note if not agent.worktree else None)
 
 
 @operation("agent.restart", Scope.MANAGE)

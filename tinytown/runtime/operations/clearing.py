@@ -15,6 +15,7 @@ from tinytown.lifecycle import TaskState
 from tinytown.records import Event
 from tinytown.runtime.operations.reclaiming import busy_agents, handover_of
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.worktrees import Cleared, clear
 from tinytown.transport.clearing import agent_keys, clear_town
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Pruned:
 
     removed: tuple[HandedOver, ...]
     busy: tuple[Agent, ...] = ()
+    worktrees: Cleared | None = None
+    """What became of the worktrees on this host that no agent has any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class WasReset:
     keys: int | None = None
     to_backlog: int = 0
     to_conductor: int = 0
+    worktrees: Cleared | None = None
+    """What became of the agents' worktrees on this host, or would."""
 
 
 @operation("agent.prune", Scope.MANAGE)
@@ -72,13 +77,18 @@ async def prune(town: Town, request: Prune) -> Pruned:
     """Remove agents that have ended from the town.
 
     Their work goes to the backlog, the rest of their mailboxes to the conductor's. Raises `MailboxFull` when that
-    one cannot take it; whoever was removed before stays removed.
+    one cannot take it; whoever was removed before stays removed. A worktree goes with its agent when nothing is
+    lost by it, and stays otherwise, until a later prune finds that its work is somewhere else.
     """
     agents = [agent for agent in await town.store.agents() if request.everyone or agent.state.is_terminal]
-    busy = set() if request.force else await busy_agents(town, agents)
+    in_turn = await busy_agents(town, agents)
+    busy = set() if request.force else in_turn
     removed = await _remove(town, [agent for agent in agents if agent.id not in busy], force=request.force)
     gone = {each.agent.id for each in removed}
-    return Pruned(tuple(removed), tuple(agent for agent in agents if agent.id in busy and agent.id not in gone))
+    cut = {agent.name for agent in agents if agent.id in in_turn}
+    worktrees = await clear(town, [each.agent for each in removed], spare=cut)
+    stayed = tuple(agent for agent in agents if agent.id in busy and agent.id not in gone)
+    return Pruned(tuple(removed), stayed, worktrees)
 
 
 @operation("town.reset", Scope.ADMIN)
@@ -88,9 +98,11 @@ async def reset(town: Town, request: Reset) -> WasReset:
     Raises `MailboxFull` when, for a reset of the agents, the conductor's mailbox cannot take what they leave.
     """
     agents = await town.store.agents()
-    tasks, backlog, in_turn = await _tally(town, agents)
+    tasks, backlog, at_work = await _tally(town, agents)
+    in_turn = len(at_work)
     if not request.force:
-        return WasReset(town.name, len(agents), tasks, backlog, in_turn)
+        worktrees = await clear(town, agents, preview={agent.name for agent in agents})
+        return WasReset(town.name, len(agents), tasks, backlog, in_turn, worktrees=worktrees)
     if request.agents_only:
         keys = await _existing(town, [agent.id for agent in agents])
         removed = await _remove(town, agents, force=True)
@@ -103,6 +115,7 @@ async def reset(town: Town, request: Reset) -> WasReset:
             keys,
             sum(each.count(Where.BACKLOG) for each in removed),
             sum(each.count(Where.CONDUCTOR) for each in removed),
+            await clear(town, [each.agent for each in removed], spare=at_work),
         )
     detail = f"{len(agents)} agents and {tasks} tasks deleted by {town.caller.name}"
     keys = await clear_town(
@@ -112,7 +125,8 @@ async def reset(town: Town, request: Reset) -> WasReset:
         states=TaskState,
         events=town.settings.limits.events,
     )
-    return WasReset(town.name, len(agents), tasks, backlog, in_turn, keys)
+    worktrees = await clear(town, agents, spare=at_work)
+    return WasReset(town.name, len(agents), tasks, backlog, in_turn, keys, worktrees=worktrees)
 
 
 async def _remove(town: Town, agents: Sequence[Agent], *, force: bool) -> list[HandedOver]:
@@ -132,12 +146,12 @@ async def _remove(town: Town, agents: Sequence[Agent], *, force: bool) -> list[H
     return removed
 
 
-async def _tally(town: Town, agents: Sequence[Agent]) -> tuple[int, int, int]:
-    """How many tasks there are, in the backlog, and agents with messages in the hands of a turn."""
+async def _tally(town: Town, agents: Sequence[Agent]) -> tuple[int, int, set[str]]:
+    """How many tasks there are, in the backlog, and the names of agents with messages in the hands of a turn."""
     commands: list[tuple[Value, ...]] = [("ZCARD", town.keys("tasks")), ("LLEN", town.keys("backlog"))]
     commands += [("HLEN", town.keys("inflight", agent.id)) for agent in agents]
     tasks, backlog, *in_hand = cast("list[int]", await town.connection.pipeline(commands, repeat=True))
-    return tasks, backlog, sum(bool(each) for each in in_hand)
+    return tasks, backlog, {agent.name for agent, count in zip(agents, in_hand, strict=True) if count}
 
 
 async def _existing(town: Town, agent_ids: Sequence[AgentId]) -> int:

@@ -7,16 +7,17 @@ town exists". All of them happen under a lock, so of several at once exactly one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING, cast
 
 from tinytown.config import PROJECT_FILE, default_toml, load
-from tinytown.errors import AlreadyInitialized, Conflict, Forbidden, TownNameTaken
+from tinytown.errors import AlreadyInitialized, Conflict, Forbidden, TownError, TownNameTaken
 from tinytown.ids import new_id, town_name
 from tinytown.records import Event
 from tinytown.runtime.ground import Ground, ground_of
+from tinytown.runtime.local_token import ensure_token
 from tinytown.runtime.naming import default_name
 from tinytown.runtime.opening import NAME_FILE
 from tinytown.text import term_safe
@@ -44,12 +45,14 @@ class InitRequest:
     """A town in `root`; without a name it is called after the git repository and branch, or the directory.
 
     `join`: another host has this town on the same Redis; share it. `fresh`: its data is lost; begin without it.
+    `listed`: enter it in the user's list of towns.
     """
 
     root: Path
     name: str | None = None
     join: bool = False
     fresh: bool = False
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,24 @@ def initialize(request: InitRequest, *, environ: Mapping[str, str]) -> Initializ
         town_name(request.name)
     try:
         request.root.mkdir(parents=True, exist_ok=True)
-        return _initialize(request, TownFiles(request.root, environ=environ), environ)
+        made = _initialize(request, TownFiles(request.root, environ=environ), environ)
     except OSError as error:
         kind = Forbidden if isinstance(error, PermissionError) else Conflict
         where = term_safe(str(error.filename or request.root), lines=False)
         raise kind(f"No town can be made here: {where}: {error.strerror}") from error
+    return _listed(made) if request.listed else made
+
+
+def _listed(made: Initialized) -> Initialized:
+    """Enter the town in the user's list; the town is made, whatever becomes of that."""
+    from tinytown.runtime.towns_file import register
+
+    try:
+        register(made.name, made.root, home=Path.home())
+    except (TownError, OSError) as error:
+        line = f"The town is not entered in the list of towns: {term_safe(str(error), lines=False)}"
+        return replace(made, notices=(*made.notices, line))
+    return made
 
 
 def _initialize(request: InitRequest, files: TownFiles, environ: Mapping[str, str]) -> Initialized:
@@ -126,8 +142,11 @@ def _make(
         else:
             mark = run_sync(_create(connection, ground, request, kept_config=kept_config))
     atomic_write(state.directory / NAME_FILE, ground.settings.name.encode())
+    ensure_token(state.directory)
     write_incarnation(state.directory, mark)
     started = ground.server.binary if ground.server is not None else None
+    saved = files.root / ground.settings.redis.aof_path
+    offer = ("There is a save file of this town. Bring it back with: tt restore",) if saved.is_file() else ()
     return Initialized(
         name=ground.settings.name,
         root=files.root,
@@ -135,7 +154,11 @@ def _make(
         socket=ground.server is not None,
         kept_config=kept_config,
         joined=request.join,
-        notices=(*ground.settings.notices, *(started.passed_over if started is not None else ())),
+        notices=(
+            *ground.settings.notices,
+            *(started.passed_over if started is not None else ()),
+            *(() if request.join else offer),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from tinytown.lifecycle import TaskState
 from tinytown.runtime.operations.pending import look
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.worktrees import checkout_of
 from tinytown.transport.address import Address
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tinytown.records import Agent, Event
     from tinytown.runtime.operations.pending import Counts
     from tinytown.runtime.operations.tasks import TaskView
+    from tinytown.runtime.operations.worktrees import Checkout
     from tinytown.runtime.town import Town
     from tinytown.transport.placement import RuntimeCard
 
@@ -37,7 +39,8 @@ class Status:
 class AgentStatus:
     """An agent, what waits for it, and its last rounds (newest first, at most five; only with `deep`).
 
-    `pending` is how many messages lie in its lanes, `counts` what they ask for, `in_hand` how many its turn holds.
+    `pending` is how many messages lie in its lanes, `counts` what they ask for, `in_hand` how many its turn holds,
+    `checkout` its worktree on this host.
     """
 
     agent: Agent
@@ -45,6 +48,7 @@ class AgentStatus:
     counts: Counts
     in_hand: int = 0
     rounds: tuple[Event, ...] = ()
+    checkout: Checkout | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,18 @@ async def status(town: Town, request: Status) -> TownStatus:
     return TownStatus(
         name=town.name,
         root=str(town.root),
-        redis_url=_redis_url(town),
+        redis_url=redis_url(town),
         durability=town.settings.redis.durability if town.ground.server is not None else "external",
         runtimes=tuple(await town.placement.runtimes()),
         agents=tuple(
-            AgentStatus(agent, found.total, found.counts, found.in_hand, tuple(rounds.get(agent.id, ())))
+            AgentStatus(
+                agent,
+                found.total,
+                found.counts,
+                found.in_hand,
+                tuple(rounds.get(agent.id, ())),
+                checkout_of(town.root, agent),
+            )
             for agent, found in zip(agents, waiting, strict=True)
         ),
         task_counts=dict(zip(TaskState, counts, strict=False)),
@@ -112,7 +123,7 @@ async def _last_rounds(town: Town) -> dict[str, list[Event]]:
     return found
 
 
-def _redis_url(town: Town) -> str:
+def redis_url(town: Town) -> str:
     """Where Redis is, for people: for our own server the link in the project, which `redis-cli -s` takes."""
     redis = town.settings.redis
     if town.ground.directory is None or redis.central:

@@ -1,0 +1,1 @@
+"""A Redis server for this user, in `~/.tt/bin`: copied, built from source, or built by a coding CLI."""
