@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check test-long bench diagrams clean
+.PHONY: demo test check test-long conformance bench diagrams clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/tt demo
@@ -23,12 +23,17 @@ check: $(VENV)/.tested
 test-long: $(VENV)/.tested
 	$(BIN)/pytest -m long
 
+# The official suite of the Model Context Protocol; it fetches Node and itself, once.
+conformance: $(VENV)/.tested
+	$(BIN)/python tests/web/mcp_conformance.py build/conformance
+
 bench: $(VENV)/.tested
-	for each in connection mailbox runtime startup; do $(BIN)/python bench/$$each.py || exit 1; done
+	for each in connection listings mailbox mcp_server runtime startup; do $(BIN)/python bench/$$each.py || exit 1; done
 
 diagrams: $(VENV)/.installed
 	$(BIN)/python docs/make_diagrams.py
 	$(BIN)/python docs/make_configuration.py
+	$(BIN)/python docs/make_cli.py
 
 # WHEEL, where given, is installed instead of this tree: that is how CI tests what users get.
 $(VENV)/.installed: pyproject.toml

@@ -1,0 +1,1 @@
+"""Who asks: the ways to show it, and how each is checked."""

@@ -1,0 +1,1 @@
+"""The doors: what every request passes before any handler sees it."""

@@ -1,0 +1,127 @@
+"""Results as JSON: what `tt --json` shows, for programs that ask over HTTP.
+
+Records and messages are as they stand in Redis; what is None is left out. A result that is about one record is that
+record, with the rest beside it. What a dataclass keeps out of its `repr` is secret and kept out here, too. The members
+of the original townhall are there too, where they have other names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, cast
+
+from tinytown.messages import Message
+from tinytown.records import Record
+from tinytown.transport.shelves import Shelved
+
+if TYPE_CHECKING:
+    from tinytown.messages import JsonObject, JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a kind of result differs from the plain object of its fields.
+
+    `head` is the field whose own members come first, beside those of the others. Of the others those in `left_out`
+    do not appear, and those in `renamed` have another name. `also` are further members: a path of fields each, `[]`
+    for every item of a list. Where there is a head, empty texts and lists are left out.
+    """
+
+    head: str = ""
+    left_out: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    also: Mapping[str, str] = field(default_factory=dict)
+
+
+_TASK_AND_AGENT = Shape(
+    head="task",
+    left_out=("agent",),
+    also={
+        "assigned_to_name": "agent.name",
+        "task_id": "task.id",
+        "agent_id": "agent.id",
+        "agent_name": "agent.name",
+    },
+)
+
+SHAPES: Mapping[str, Shape] = {
+    "TaskView": Shape(head="task", renamed={"agent_name": "assigned_to_name"}, also={"task_id": "task.id"}),
+    "AgentStatus": Shape(head="agent", also={"inbox_len": "pending"}),
+    "AgentDetail": Shape(head="agent", also={"inbox_len": "pending"}),
+    "Spawned": Shape(head="agent", also={"agent_id": "agent.id"}),
+    "Killed": Shape(head="agent", also={"agent": "agent.name"}),
+    "Interrupted": Shape(head="agent", also={"agent": "agent.name"}),
+    "Resumed": Shape(head="agent", also={"agent": "agent.name"}),
+    "Stopped": Shape(),
+    "Assigned": _TASK_AND_AGENT,
+    "ClaimedFromBacklog": _TASK_AND_AGENT,
+    "AddedToBacklog": Shape(head="task", also={"task_id": "task.id"}),
+    "AssignedAll": Shape(also={"task_ids": "tasks[].id"}),
+    "RemovedFromBacklog": Shape(renamed={"id": "task_id"}),
+    "BacklogItems": Shape(renamed={"tasks": "backlog"}),
+    "Sent": Shape(head="message", left_out=("to",), also={"message_id": "message.id", "to_name": "to.name"}),
+    "InboxEntry": Shape(head="message", renamed={"sender_name": "from_name"}),
+    "InboxView": Shape(renamed={"entries": "messages"}),
+    "LetterView": Shape(head="letter", renamed={"sender_name": "from_name"}),
+    "Pruned": Shape(also={"names": "removed[].agent.name"}),
+    "Recovered": Shape(also={"names": "agents[].name"}),
+}
+"""By the name of the class; all others are the plain objects of their fields."""
+
+
+def present(value: object) -> JsonValue:
+    """The JSON value of a result."""
+    if isinstance(value, Message | Record):
+        return value.to_json()
+    if isinstance(value, Shelved):
+        return _shelved(value)
+    if is_dataclass(value):
+        return _shaped(value, SHAPES.get(type(value).__name__, _PLAIN))
+    if isinstance(value, Mapping):
+        return {str(key): present(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [present(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)
+
+
+_PLAIN = Shape()
+
+
+def _shaped(value: object, shape: Shape) -> JsonObject:
+    shown: JsonObject = dict(cast("JsonObject", present(getattr(value, shape.head)))) if shape.head else {}
+    for each in fields(value):  # type: ignore[arg-type]
+        name = each.name
+        found = getattr(value, name)
+        if name == shape.head or name in shape.left_out or found is None or not each.repr:
+            continue
+        if shape.head and found in ("", ()):
+            continue
+        shown[shape.renamed.get(name, name)] = present(found)
+    for name, path in shape.also.items():
+        shown[name] = present(follow(value, path))
+    return shown
+
+
+def follow(value: object, path: str) -> object:
+    """What lies at a path of fields."""
+    for at, part in enumerate(path.split(".")):
+        if part.endswith("[]"):
+            rest = ".".join(path.split(".")[at + 1 :])
+            return [follow(item, rest) for item in getattr(value, part[:-2])]
+        value = getattr(value, part)
+    return value
+
+
+def _shelved(letter: Shelved) -> JsonObject:
+    """A message that was put aside: itself, or its bytes as text where it is none."""
+    shown: JsonObject = {
+        each.name: present(getattr(letter, each.name)) for each in fields(letter) if each.name not in ("raw", "message")
+    }
+    if letter.message is not None:
+        shown["message"] = letter.message.to_json()
+    else:
+        shown["raw"] = letter.raw.decode("utf-8", "backslashreplace")
+    return shown
