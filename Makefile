@@ -34,6 +34,7 @@ diagrams: $(VENV)/.installed
 	$(BIN)/python docs/make_diagrams.py
 	$(BIN)/python docs/make_configuration.py
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_openapi.py
 
 # WHEEL, where given, is installed instead of this tree: that is how CI tests what users get.
 $(VENV)/.installed: pyproject.toml

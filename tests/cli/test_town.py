@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 
 from cyclopts import App
-from person import TT, Person
+from person import Person
 
 from tinytown.cli.app import build
 from tinytown.version import __version__
@@ -244,13 +244,6 @@ def test_every_command_has_a_help_with_an_example() -> None:
     assert len(commands) >= 25
     for command in commands:
         assert re.search(r"\n\s*Example: tt ", command.help), command.name
-
-
-def test_townhall_is_not_there_yet() -> None:
-    done = subprocess.run([TT.with_name("townhall")], capture_output=True, text=True, check=False)
-
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "not yet part of this release" in done.stderr
 
 
 def test_completion_is_installed_and_knows_the_agents(town_dir: Person) -> None:

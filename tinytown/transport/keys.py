@@ -79,6 +79,9 @@ _BY_SUFFIX = {key.suffix: key for key in CATALOGUE}
 LANE_KEYS = ("urgent", "high", "inbox", "low")
 """Names of the lanes' keys in the order of reading."""
 
+OF_ANY_TOWN = "tt:*"
+"""A pattern for `SCAN`: the keys of all towns. Nothing but a migration looks for them."""
+
 OLD_KINDS = ("agent", "inbox", "urgent", "task", "activity", "stop")
 """What the first version of the original kept for each agent or task, under `tt:<kind>:<id>`, for all towns in one."""
 OLD_BACKLOG = "tt:backlog"

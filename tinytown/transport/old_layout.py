@@ -15,7 +15,7 @@ from tinytown.ids import SUPERVISOR_ID, is_id
 from tinytown.lifecycle import AgentEvent
 from tinytown.messages import JsonObject, decode_json
 from tinytown.records import Agent, Task
-from tinytown.transport.keys import CATALOGUE, OLD_KINDS, old_key, town_of
+from tinytown.transport.keys import CATALOGUE, OF_ANY_TOWN, OLD_KINDS, old_key, town_of
 from tinytown.transport.snapshot_content import Content, Place
 from tinytown.transport.snapshot_rules import Fault, check
 
@@ -101,7 +101,7 @@ async def _types(connection: Connection, names: list[str]) -> dict[str, str]:
 async def _all_names(connection: Connection) -> AsyncIterator[str]:
     cursor = b"0"
     while True:
-        reply = await connection.execute("SCAN", cursor, "MATCH", "tt:*", "COUNT", _PAGE, repeat=True)
+        reply = await connection.execute("SCAN", cursor, "MATCH", OF_ANY_TOWN, "COUNT", _PAGE, repeat=True)
         cursor, found = cast("tuple[bytes, list[bytes]]", reply)
         for raw in found:
             yield raw.decode("utf-8", "replace")

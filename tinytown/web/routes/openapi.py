@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tinytown.runtime.caller import Scope
 from tinytown.version import __version__
-from tinytown.web.problems import MEDIA_TYPE, title
+from tinytown.web.problems import MEDIA_TYPE
 from tinytown.web.routes.endpoint import OperationEndpoint, Special
 from tinytown.web.routes.paging import DEFAULT_LIMIT, MOST
 from tinytown.web.schemas.results import ResultSchemas
@@ -35,6 +35,20 @@ _PROBLEM: JsonObject = {
         },
     },
     "required": ["type", "title", "status", "detail", "instance", "code"],
+}
+
+# Not the phrases of the standard library: those differ between versions of Python.
+_MEANINGS: Mapping[int, str] = {
+    400: "What arrived is no request that can be read.",
+    401: "Nobody known asks.",
+    403: "Whoever asks may not do this.",
+    404: "What was named does not exist.",
+    409: "Right in itself, and wrong in the present state of things.",
+    413: "Too large.",
+    415: "The body is not JSON.",
+    422: "What was said cannot be meant; `errors` has the fields.",
+    429: "Too many requests, or a limit of the town is reached.",
+    503: "The store of the town, or what would have to do it, is not there.",
 }
 
 _PAGED: JsonObject = {
@@ -169,7 +183,7 @@ def _special(endpoint: Special, results: ResultSchemas) -> dict[str, Any]:
         described["parameters"] = parameters
     good = {"description": "Done.", "content": {endpoint.media_type: {"schema": schema}}}
     # What is not ready says so in its own form, and not as a problem.
-    same = {str(code): {**good, "description": title(code)} for code in endpoint.errors}
+    same = {str(code): {**good, "description": _MEANINGS[code]} for code in endpoint.errors}
     described["responses"] = {"200": good, **_problems(codes), **same}
     return described
 
@@ -195,7 +209,7 @@ def _in_path(name: str) -> dict[str, Any]:
 
 def _problems(codes: Iterable[int]) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(code): {"description": title(code), "content": content} for code in sorted(codes)}
+    return {str(code): {"description": _MEANINGS[code], "content": content} for code in sorted(codes)}
 
 
 def _id_of(endpoint: Endpoint) -> str:
