@@ -149,7 +149,7 @@ def test_stop_counts_the_agents_it_asked(town_dir: Person) -> None:
     assert town_dir.tt("stop").out == (
         "🛑 Requested graceful stop for 3 agent(s) in town 'demo'\n"
         "   Agents will stop at the start of their next round.\n"
-        "   Central Redis remains available to other towns.\n"
+        "   Redis of this town goes on, with all that it holds. End it with: tt stop --redis\n"
     )
     assert "a (Stopped)" in town_dir.tt("status").out
     assert town_dir.tt("stop", "--json").json == {"count": 0, "agents": []}

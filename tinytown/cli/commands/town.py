@@ -126,7 +126,13 @@ def stop(request: Stop, common: Common) -> int:
             if not common.json:
                 say("   Redis of this town is stopped; its data stays." if ended else "   No Redis of our own runs.")
         elif not common.json:
-            say("   Central Redis remains available to other towns.")
+            own = town.ground.server is not None and not town.settings.redis.central
+            # The book's line is true of a server that several towns share; a town has one of its own by default.
+            say(
+                "   Redis of this town goes on, with all that it holds. End it with: tt stop --redis"
+                if own
+                else "   Central Redis remains available to other towns."
+            )
     return 0
 
 
