@@ -34,6 +34,16 @@ def test_it_shows_gets_and_sets_as_the_book_says(person: Person) -> None:
     assert "\nAvailable CLIs: claude, auggie, codex, aider, gemini, copilot, cursor" in shown
 
 
+def test_a_value_that_the_town_overrides_is_set_with_a_word_about_it(town_dir: Person) -> None:
+    said = town_dir.tt("config", "default_cli", "auggie")
+    assert (said.code, said.err) == (
+        0,
+        'Note: in this town "claude" stays in effect: its tinytown.toml or the environment goes first\n',
+    )
+    assert town_dir.tt("config", "--project", "default_cli", "auggie").code == 0
+    assert town_dir.tt("config", "default_cli", "auggie").err == ""
+
+
 def test_comments_and_order_stay_and_numbers_are_numbers(tmp_path: Path) -> None:
     file = tmp_path / ".tt/config.toml"
     file.parent.mkdir()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.session import named_as_typed, text_or_input
 from tinytown.cli.terminal import note, say
-from tinytown.errors import Forbidden, Invalid
+from tinytown.errors import Forbidden, Invalid, TownError
 from tinytown.runtime import configuring
 from tinytown.runtime.caller import credential
 from tinytown.text import term_safe
@@ -73,9 +73,24 @@ def _set(file: configuring.ConfigFile, key: str, value: str, common: Common) -> 
     else:
         shown = term_safe(json.dumps(changed.value, ensure_ascii=False), lines=False)
         say(f"✅ Set {term_safe(key, lines=False)} = {shown}", f"   Saved to: {term_safe(changed.path, lines=False)}")
+    if file.files is None:
+        _tell_of_the_town(file, key, changed.value, common)
     if changed.untrusted:
         note("Note: this file would run or reach what you have not accepted. Read it with: tt trust")
     return 0
+
+
+def _tell_of_the_town(file: configuring.ConfigFile, key: str, value: ConfigValue, common: Common) -> None:
+    """Say so when the town that the person is in has a value of its own, which goes first."""
+    try:
+        town = configuring.ConfigFile(file.home, TownFiles.find(Path(common.start), environ=os.environ))
+        found = configuring.effective(town, key, os.environ)
+    except TownError:
+        # No town here, or one with a fault of its own: the value was set all the same.
+        return
+    if found not in (value, configuring.HIDDEN):
+        shown = term_safe(json.dumps(found, ensure_ascii=False), lines=False)
+        note(f"Note: in this town {shown} stays in effect: its tinytown.toml or the environment goes first")
 
 
 def _plain(value: ConfigValue) -> str:
