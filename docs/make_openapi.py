@@ -1,5 +1,5 @@
 # ruff: noqa: INP001
-"""Write docs/openapi/townhall-v1.yaml anew, from the routes: python docs/make_openapi.py"""
+"""Write docs/openapi anew, the description and the table of routes and scopes: python docs/make_openapi.py"""
 
 from __future__ import annotations
 
@@ -15,9 +15,22 @@ from tinytown.web.routes.table import ROUTES
 from tinytown.web.schemas.types import operations
 
 FILE = Path(__file__).parent / "openapi" / "townhall-v1.yaml"
+PAGE = FILE.with_name("README.md")
+
+_HEAD = """# Routes of townhall
+
+What each route does and which scope opens it; `admin` opens all of them. The whole description, with every field:
+[townhall-v1.yaml](townhall-v1.yaml), served at `/openapi.json`. Made by docs/make_openapi.py; do not edit.
+
+| method | path | scope | |
+| --- | --- | --- | --- |
+"""
 
 _PLAIN = re.compile(r"[A-Za-z/$_][A-Za-z0-9/$_{}.-]*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+
+
+_SCOPE = re.compile(r"Needs the scope `([a-z.]+)`")
 
 
 async def _nothing(*_: object) -> Any:
@@ -58,6 +71,18 @@ def text() -> str:
     return "# Made by docs/make_openapi.py; do not edit." + yaml(description()) + "\n"
 
 
+def page() -> str:
+    """The table of routes and scopes."""
+    rows = []
+    for path, methods in description()["paths"].items():
+        for method, about in methods.items():
+            scope = _SCOPE.search(about.get("description", ""))
+            opens = f"`{scope[1]}`" if scope else "nobody's"
+            rows.append(f"| {method.upper()} | `{path}` | {opens} | {about['summary'].replace('|', '/')} |\n")
+    return _HEAD + "".join(rows)
+
+
 if __name__ == "__main__":
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(text(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

@@ -34,6 +34,7 @@ def test_the_committed_description_is_that_of_the_routes() -> None:
     made = script()
 
     assert made.FILE.read_text(encoding="utf-8") == made.text(), "stale: run python docs/make_openapi.py"
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(), "stale: run python docs/make_openapi.py"
 
 
 def test_the_description_holds_together() -> None:

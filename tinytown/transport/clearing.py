@@ -25,7 +25,7 @@ KEPT = frozenset(
     {"town_id", "incarnation", "schema", "runtimes", "runtime", "api_keys", "api_key_uses", "audit"},
 )
 """What makes it this town, who is on duty (a runtime goes on, without agents, until new ones are spawned), who may
-call it over HTTP, and who did."""
+call it over HTTP, and who did. Neither a reset nor a restore touches it."""
 
 FOUND_BY = frozenset({"", "agent", "task", "state", "runtime"})
 """The kinds of keys that can be listed from an index. A test holds the catalogue to them."""

@@ -20,6 +20,7 @@ from tinytown.lifecycle import TaskState
 from tinytown.records import Agent, Task
 from tinytown.text import one_line
 from tinytown.transport import scripts, snapshot_file
+from tinytown.transport.clearing import KEPT
 from tinytown.transport.keys import CATALOGUE
 from tinytown.transport.snapshot_content import GATHERED, Content, Place, Stream, bring_to_rest, messages
 from tinytown.transport.snapshot_rules import Fault, check, shown
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 _GROUP = 250
 """Elements in one command of a restore: a script passes on some thousand words at most."""
-
-_STAYS = frozenset({"town_id", "incarnation", "schema", "runtimes", "runtime"})
-"""What a restore leaves alone: who the town is, and the runtimes that live, whatever they hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ async def load(connection: Connection, keys: Keys, snapshot: Snapshot, *, force:
     """
     content = snapshot.content
     supervisor = Place("agent", SUPERVISOR_ID)
-    cleared = [key for key in CATALOGUE if key.type != "channel" and key.name not in _STAYS]
+    cleared = [key for key in CATALOGUE if key.type != "channel" and key.name not in KEPT]
     epochs = content.hashes.get(Place("epochs"), {})
     writes = list(snapshot_file.commands(content, keys, most=_GROUP, without=frozenset({"epochs", "tags", "roster"})))
     arguments: list[Value] = [
