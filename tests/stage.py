@@ -21,6 +21,7 @@ from twin import Twin, TwinServer
 from tinytown.actors.actor import Actor, Bell, Pace
 from tinytown.actors.agent import AgentActor, RoundRules
 from tinytown.actors.child import ChildExit, Ladder
+from tinytown.actors.conductor import Conducting
 from tinytown.actors.drivers.text import TurnResult
 from tinytown.actors.progress import Progress
 from tinytown.ids import SUPERVISOR_ID, AgentId, MessageId
@@ -217,6 +218,7 @@ class Stage:
             town="test",
             random=self.dice,
             check_tasks=self.check_tasks,
+            duty=Conducting(self.store, self.mailbox, "test") if fence.id == SUPERVISOR_ID else None,
         )
 
     def run(self, actor: Actor) -> Life:

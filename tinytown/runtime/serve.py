@@ -29,10 +29,11 @@ from tinytown import times
 from tinytown.actors.actor import Actor, Bell, Pace
 from tinytown.actors.agent import AgentActor, RoundRules
 from tinytown.actors.child import become_subreaper, harden_process, sweep_marked
+from tinytown.actors.conductor import Conducting
 from tinytown.actors.pickup import Pickup
 from tinytown.actors.progress import Progress
 from tinytown.errors import RuntimeRunning, TownError, Unavailable
-from tinytown.ids import AgentId
+from tinytown.ids import SUPERVISOR_ID, AgentId
 from tinytown.records import Event
 from tinytown.runtime.ground import Ground, survey
 from tinytown.runtime.heartbeat import Heartbeat
@@ -350,6 +351,7 @@ class _Parts:
     def _actor(self, fence: Fence, bell: Bell) -> Actor:
         settings = self._ground.settings
         runtime, limits = settings.runtime, settings.limits
+        conducts = fence.id == SUPERVISOR_ID
         return AgentActor(
             fence,
             self._mailbox,
@@ -376,7 +378,10 @@ class _Parts:
             ),
             town=settings.name,
             random=self._random,
-            pickup=Pickup(
+            duty=Conducting(self._store, self._mailbox, settings.name) if conducts else None,
+            pickup=None
+            if conducts
+            else Pickup(
                 fence,
                 self._store,
                 self._mailbox,

@@ -137,7 +137,9 @@ class Supervisor:
 
         Gives how many were started. The records are looked at by the actors: one that has ended ends again.
         """
-        wanted = [each for each in dict.fromkeys(agent_ids) if each not in self._children and each != SUPERVISOR_ID]
+        wanted = [each for each in dict.fromkeys(agent_ids) if each not in self._children]
+        if SUPERVISOR_ID in wanted and not (await self._store.agent(SUPERVISOR_ID)).acts:
+            wanted.remove(SUPERVISOR_ID)
         started = 0
         for start in range(0, len(wanted), PLACED_AT_ONCE):
             if self._closed or self._suspended:

@@ -122,7 +122,9 @@ async def spawn(town: Town, request: Spawn) -> Spawned:
 
     def begin(former: Agent | None) -> Agent:
         if former is None:
-            return Agent(name=name, cli=cli, host=town.ground.host, worktree=worktree, **wanted)
+            return Agent(
+                name=name, cli=cli, host=town.ground.host, worktree=worktree, parent_agent_id=parent_of(town), **wanted
+            )
         if not former.state.is_terminal:
             raise AgentExists(
                 f"Agent '{name}' is there already ({former.state.capitalize()})",
@@ -146,7 +148,7 @@ async def restart(town: Town, request: Restart) -> Spawned:
     """
     found = await town.store.find_agent(request.agent)
     if found.id == SUPERVISOR_ID:
-        raise Conflict("The conductor is no agent that can be restarted", hint="Start it with: tt conductor")
+        raise Conflict("The conductor is no agent that can be restarted", hint="Start it with: tt conductor --detach")
     rounds = _rounds(town, request.rounds)
     warning = cli_warning(town, found.cli)
 
@@ -215,6 +217,7 @@ def _reborn(former: Agent, town: Town) -> Agent:
     """The agent at the start of its next life; its id, its mailbox and what it has done stay."""
     return replace(
         former.after(AgentEvent.RESTART),
+        parent_agent_id=parent_of(town) or former.parent_agent_id,
         incarnation=former.incarnation + 1,
         rounds_completed=0,
         failed_rounds=0,
@@ -224,6 +227,11 @@ def _reborn(former: Agent, town: Town) -> Agent:
         last_heartbeat=times.now(),
         host=town.ground.host,
     )
+
+
+def parent_of(town: Town) -> AgentId | None:
+    """The conductor when it is that which asks: the agents that it starts report to it."""
+    return SUPERVISOR_ID if town.caller.kind == "agent" and town.caller.agent_id == SUPERVISOR_ID else None
 
 
 def _checked(town: Town, request: Spawn) -> _Wanted:

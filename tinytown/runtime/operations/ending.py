@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tinytown.errors import Conflict, IllegalTransition
+from tinytown.errors import AgentNotFound, Conflict, Full, IllegalTransition
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AGENT, AgentEvent, AgentState, TaskState
+from tinytown.messages import Informational, Message, Priority
 from tinytown.records import Event
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.transport.delivery import Control, ControlKind
@@ -70,8 +71,7 @@ async def kill(town: Town, request: Kill) -> Killed:
     Raises `AgentNotFound`, and `IllegalTransition` for one that is stopped already.
     """
     agent = await town.store.find_agent(request.agent)
-    if agent.id == SUPERVISOR_ID:
-        raise Conflict("The conductor is no agent that can be killed", hint="End it where it runs.")
+    _refuse_resting(agent)
     return await _end(town, agent, _KILL, now=request.now, held=agent.id in await held_agents(town, [agent]))
 
 
@@ -82,15 +82,15 @@ async def close(town: Town, request: Close) -> Killed:
     Raises `AgentNotFound`, and `IllegalTransition` for one that is stopped already.
     """
     agent = await town.store.find_agent(request.agent)
-    if agent.id == SUPERVISOR_ID:
-        raise Conflict("The conductor is no agent that can be closed", hint="End it where it runs.")
+    _refuse_resting(agent)
     return await _end(town, agent, _CLOSE, now=False, held=agent.id in await held_agents(town, [agent]))
 
 
 @operation("town.stop", Scope.MANAGE)
 async def stop_town(town: Town, request: StopTown) -> Stopped:
     """Ask all agents of the town to end."""
-    alive = [agent for agent in await town.store.agents() if not agent.state.is_terminal]
+    everybody = [await town.store.agent(SUPERVISOR_ID), *await town.store.agents()]
+    alive = [agent for agent in everybody if agent.acts]
     held = await held_agents(town, alive)
     asked = []
     for agent in alive:
@@ -100,6 +100,11 @@ async def stop_town(town: Town, request: StopTown) -> Stopped:
             # It ended by itself in the meantime.
             continue
     return Stopped(len(asked), tuple(asked))
+
+
+def _refuse_resting(agent: Agent) -> None:
+    if agent.id == SUPERVISOR_ID and not agent.acts:
+        raise Conflict("No conductor is at work", hint='Start one with: tt conductor "goal"')
 
 
 async def held_agents(town: Town, agents: Sequence[Agent]) -> set[str]:
@@ -122,6 +127,7 @@ _KILL, _CLOSE = _Word("kill", "agent.killed"), _Word("close", "agent.closed")
 
 
 async def _end(town: Town, agent: Agent, word: _Word, *, now: bool, held: bool) -> Killed:
+    told = True
     while True:
         seen = await town.store.see_agent(agent.id)
         move = _move(seen.record, word.asked, held=held)
@@ -134,11 +140,30 @@ async def _end(town: Town, agent: Agent, word: _Word, *, now: bool, held: bool) 
         change.tell(Event(word.event, agent=after.id, detail=f"{after.name}, {how}, by {town.caller.name}"))
         if after.state.is_terminal:
             await _close(town, change, after)
+        if told:
+            await _tell_parent(town, change, after, word)
         try:
             await town.store.commit(change)
         except Raced:
             continue
+        except (Full, AgentNotFound):
+            # A mailbox that takes nothing must not keep an agent from ending.
+            if not change.messages:
+                raise
+            told = False
+            continue
         return Killed(after, after.state.is_terminal)
+
+
+async def _tell_parent(town: Town, change: Change, agent: Agent, word: _Word) -> None:
+    """Whoever started it hears of the end that somebody else has asked for."""
+    parent = agent.parent_agent_id
+    if parent is None or parent == agent.id or (town.caller.kind == "agent" and town.caller.agent_id == parent):
+        return
+    found = await town.store.agents_of([parent])
+    if found and found[0].acts:
+        text = f"Agent '{agent.name}' ends: {word.asked}, by {town.caller.name}. What it has not done waits for it."
+        change.send(Message(agent.id, parent, Informational(text), Priority.HIGH))
 
 
 def _move(agent: Agent, asked: str, *, held: bool) -> AgentEvent | None:

@@ -99,8 +99,8 @@ async def resume(town: Town, request: Resume) -> Resumed:
 
 async def _find(town: Town, wanted: str, done: str) -> Agent:
     agent = await town.store.find_agent(wanted)
-    if agent.id == SUPERVISOR_ID:
-        raise Conflict(f"The conductor is no agent that can be {done}", hint="Its own terminal is where it runs.")
+    if agent.id == SUPERVISOR_ID and not agent.acts:
+        raise Conflict(f"No conductor is at work that can be {done}", hint='Start one with: tt conductor "goal"')
     return agent
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.actors.succession import release_dependents
 from tinytown.errors import AgentNotFound, Conflict, Forbidden, Full, TaskNotFound, TownError
+from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import TaskState
 from tinytown.messages import Informational, Message, TaskDone, TaskFailed
 from tinytown.records import Event
@@ -114,6 +115,9 @@ async def _end_with(town: Town, change: Change, before: Task, after: Task, *, to
         await _count(town, change, after)
     if before.waits and before.review_task is not None:
         await _drop_review(town, change, before.review_task)
+    if after.assigned_to == SUPERVISOR_ID:
+        # A conductor ends with its goal, whoever has ended that.
+        change.ring(SUPERVISOR_ID)
     if told:
         _tell(town, change, after)
 
