@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
+    from tinytown.runtime.operations.conducting import Conduct
     from tinytown.runtime.operations.events import Events
     from tinytown.runtime.operations.logs import Logs
     from tinytown.runtime.operations.waiting import Wait
@@ -55,6 +56,14 @@ class Foreground(Generic[T]):
     """Start an agent as the request says, and follow what it prints until it ends."""
 
     request: T
+
+
+@dataclass(frozen=True, slots=True)
+class ConductorAsked:
+    """A conductor, and whether to leave it alone once it has begun."""
+
+    request: Conduct
+    detach: bool = False
 
 
 @dataclass(frozen=True, slots=True)

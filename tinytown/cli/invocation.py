@@ -32,6 +32,7 @@ ACTIONS: dict[str, str] = {
     "resume": "agents:resume",
     "close": "agents:close",
     "wait": "waiting:wait",
+    "conductor": "conductor:conductor",
     "events": "events:events",
     "history": "insight:history",
     "why": "insight:why",

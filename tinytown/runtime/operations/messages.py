@@ -131,6 +131,11 @@ async def send(town: Town, request: Send) -> Sent:
     to = await town.store.find_agent(request.to)
     sender = await _sender(town, request.sender)
     message = Message(sender, to.id, _body(request.kind, text), priority=request.priority)
+    if town.caller.kind == "agent" and sender == to.id == SUPERVISOR_ID:
+        # What the conductor says to its own mailbox is for the person, and must not start it again.
+        from tinytown.actors.conductor import note
+
+        message = note(text)
     await town.mailbox.send(message)
     return Sent(message, to)
 

@@ -1,0 +1,107 @@
+"""`tt conductor` with a scripted CLI: it hands out work, is woken by the ends of it, and ends with its goal."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import pytest
+from living import wait_until
+from person import Person
+
+CLI = """\
+import os, re, subprocess, sys
+
+def tt(*words):
+    subprocess.run(["tt", *words], check=True, stdout=subprocess.DEVNULL)
+
+prompt = sys.stdin.read()
+if os.environ["TINYTOWN_AGENT"] != "conductor":
+    print("did it")
+    sys.exit()
+round = int(os.environ["TINYTOWN_ROUND"])
+goal = re.search(r"tt task complete (\\S+)", prompt)[1]
+with open("rounds", "a") as file:
+    file.write(f"{round}\\n")
+if "wait for me" in prompt:
+    sys.exit()
+if round == 1:
+    for name in ("left", "right"):
+        tt("spawn", name, "--cli", "scripted")
+    tt("assign", "left", "the left half")
+    tt("send", "conductor", "half of it has begun")
+elif round == 2:
+    assert "is completed: did it" in prompt, prompt
+    tt("assign", "right", "the right half")
+else:
+    assert prompt.count("-> did it") == 2, prompt
+    tt("task", "complete", goal, "--result", "both halves")
+"""
+
+
+@pytest.fixture
+def scripted(town_dir: Person) -> Person:
+    """A person whose conductor and workers are scripted."""
+    script = town_dir.directory.parent / "conductor.py"
+    script.write_text(CLI)
+    config = town_dir.directory.parent / "home/.tt/config.toml"
+    config.write_text(f'conductor_cli = "scripted"\n[agent_clis.scripted]\ncommand = "{sys.executable} {script}"\n')
+    return town_dir
+
+
+def rounds(person: Person) -> list[str]:
+    """The rounds that the conductor has had."""
+    path = person.directory / "rounds"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_goal_is_brought_about_by_workers_whose_ends_wake_the_conductor(scripted: Person) -> None:
+    done = scripted.tt("conductor", "build it")
+    agents = {each["name"]: each for each in scripted.tt("list", "--json").json}
+    (goal,) = (each for each in scripted.tt("task", "list", "--json").json if each["description"] == "build it")
+    inbox = scripted.tt("inbox", "conductor").out
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("🚂 Starting conductor with scripted model...\n   Goal: build it (")
+    assert done.out.endswith("✅ The goal is reached\n   both halves\n")
+    assert rounds(scripted) == ["1", "2", "3"]
+    assert {each["parent_agent_id"] for each in agents.values()} == {"00000000-0000-0000-0000-000000000001"}
+    assert (set(agents), goal["state"]) == ({"left", "right"}, "completed")
+    assert "half of it has begun" in inbox
+    assert "The goal is completed: both halves" in inbox
+
+
+def test_there_is_one_conductor_and_its_goal_outlives_a_kill(scripted: Person) -> None:
+    first = scripted.begin("conductor", "wait for me")
+    wait_until(lambda: rounds(scripted))
+    second = scripted.tt("conductor", "something else")
+    killed = scripted.tt("kill", "conductor", "--now")
+    out, _ = first.communicate(timeout=60)
+    (goal,) = scripted.tt("task", "list", "--json").json
+    idle = scripted.tt("kill", "conductor")
+
+    assert second.code == 1
+    assert second.err.startswith("Error: A conductor is at work already: wait for me\nHint: Speak to it with")
+    assert (killed.code, first.returncode, goal["state"]) == (0, 1, "assigned")
+    assert out.decode().endswith("🛑 The conductor has ended before its goal\n   See why: tt why conductor\n")
+    assert "No conductor is at work" in idle.err
+
+
+def test_without_a_terminal_it_needs_a_goal(scripted: Person) -> None:
+    said = scripted.tt("conductor")
+
+    assert said.code == 2
+    assert said.err == 'Error: The conductor needs a goal\nHint: Say what it shall bring about: tt conductor "goal"\n'
+
+
+def test_ctrl_c_ends_the_conductor_that_is_waited_for(scripted: Person) -> None:
+    waiting = scripted.begin("conductor", "wait for me")
+    wait_until(lambda: rounds(scripted))
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=60)
+    again = scripted.tt("conductor", "--detach")
+
+    assert waiting.returncode == 130
+    assert b"Its goal stays open" in err
+    assert again.code == 0
+    assert "It goes on where the last one ended." in again.out

@@ -1,0 +1,75 @@
+"""`tt conductor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinytown.cli.commands.waiting import persist
+from tinytown.cli.failures import INTERRUPTED
+from tinytown.cli.render import conductor as render
+from tinytown.cli.session import ask, opened, place, text_or_input
+from tinytown.cli.terminal import note, say
+from tinytown.errors import TownError
+from tinytown.lifecycle import TaskState
+from tinytown.text import term_safe
+
+if TYPE_CHECKING:
+    from tinytown.cli.asked import ConductorAsked
+    from tinytown.cli.invocation import Common
+    from tinytown.runtime.operations.conducting import Conducted
+
+
+def conductor(request: ConductorAsked, common: Common) -> int:
+    """Start the conductor, and wait for the end of its goal unless it shall be left alone."""
+    from dataclasses import replace
+
+    from tinytown.runtime.operations.conducting import conduct
+    from tinytown.transport.blocking import run_sync
+
+    asked = request.request
+    if asked.goal is not None:
+        asked = replace(asked, goal=text_or_input(asked.goal))
+    with opened(common) as town:
+        result = run_sync(conduct(town, asked))
+        log = place(town, town.files.agent_log(result.agent.name))
+    if result.warning:
+        note(f"Warning: {term_safe(result.warning)}")
+    if not common.json:
+        say(*render.started(result, log, detached=request.detach))
+    elif request.detach:
+        _dump(result)
+    return 0 if request.detach else _stay(result, common)
+
+
+def _stay(result: Conducted, common: Common) -> int:
+    from tinytown.runtime.operations.conducting import AwaitGoal, await_goal
+
+    try:
+        task = persist(lambda: ask(common, await_goal, AwaitGoal(result.task.id)))
+    except KeyboardInterrupt:
+        return _stop(common)
+    if common.json:
+        from tinytown.cli.render.encode import dump
+
+        say(dump(task))
+    else:
+        say(*render.ended(task))
+    return 0 if task.state is TaskState.COMPLETED else 1
+
+
+def _stop(common: Common) -> int:
+    from tinytown.runtime.operations.ending import Kill, kill
+
+    try:
+        ask(common, kill, Kill("conductor", now=True))
+    except TownError as error:
+        note(f"Note: {term_safe(error.message)}")
+    else:
+        note("Note: The conductor ends. Its goal stays open; go on with: tt conductor --detach")
+    return INTERRUPTED
+
+
+def _dump(result: Conducted) -> None:
+    from tinytown.cli.render.encode import dump, fields_of
+
+    say(dump(fields_of(result.task, cli=result.agent.cli, runtime_started=result.runtime_started)))

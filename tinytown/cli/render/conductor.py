@@ -1,0 +1,44 @@
+"""The conductor, as `tt conductor` shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinytown.ids import short
+from tinytown.lifecycle import TaskState
+from tinytown.text import one_line, term_safe
+
+if TYPE_CHECKING:
+    from tinytown.records import Task
+    from tinytown.runtime.operations.conducting import Conducted
+
+_SHOWN = 100
+"""Characters of a goal."""
+
+
+def started(result: Conducted, log: str, *, detached: bool) -> list[str]:
+    """A conductor that has begun; `log` is where it writes."""
+    lines = [
+        f"🚂 Starting conductor with {term_safe(result.agent.cli, lines=False)} model...",
+        f"   Goal: {one_line(result.task.description, _SHOWN)} ({short(result.task.id)})",
+        f"   Logs: {term_safe(log, lines=False)}",
+    ]
+    if result.resumed:
+        lines.append("   It goes on where the last one ended.")
+    if not detached:
+        return [*lines, "   Waiting for its end; Ctrl-C ends it."]
+    return [*lines, "   What it has for you waits in: tt inbox conductor"]
+
+
+def ended(task: Task) -> list[str]:
+    """A goal that nobody pursues any more."""
+    result = term_safe(task.result or "")
+    match task.state:
+        case TaskState.COMPLETED:
+            return ["✅ The goal is reached", *([f"   {result}"] if result else [])]
+        case TaskState.FAILED:
+            return ["❌ The goal cannot be reached", *([f"   {result}"] if result else [])]
+        case TaskState.CANCELLED:
+            return ["🛑 The goal was cancelled", *([f"   {result}"] if result else [])]
+        case _:
+            return ["🛑 The conductor has ended before its goal", "   See why: tt why conductor"]

@@ -1,0 +1,157 @@
+"""The conductor: start it for a goal, and wait for what comes of that."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tinytown import times
+from tinytown.actors.conductor import MOST_ROUNDS
+from tinytown.errors import Conflict, Invalid, TaskNotFound
+from tinytown.ids import SUPERVISOR_ID
+from tinytown.lifecycle import AgentState
+from tinytown.messages import Message, TaskAssign
+from tinytown.records import Event, Task, TaskSource
+from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.operations.ending import held_agents
+from tinytown.runtime.operations.programs import cli_warning
+from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.texts import checked_text
+from tinytown.text import one_line
+from tinytown.transport.store import Raced
+
+if TYPE_CHECKING:
+    from tinytown.ids import TaskId
+    from tinytown.records import Agent
+    from tinytown.runtime.town import Town
+    from tinytown.transport.store import Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """Pursue a goal; without one go on with that of the conductor that ended before it was reached.
+
+    `cli` comes from the configuration when it is None. With `runtime=False` no runtime is started.
+    """
+
+    goal: str | None = None
+    cli: str | None = None
+    runtime: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Conducted:
+    """The conductor and its goal as they are stored. `warning` is what will keep it from working."""
+
+    agent: Agent
+    task: Task
+    runtime_started: bool
+    resumed: bool
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitGoal:
+    """The goal of the conductor, by the id of its task."""
+
+    task: TaskId
+
+
+@operation("conductor.start", Scope.MANAGE)
+async def conduct(town: Town, request: Conduct) -> Conducted:
+    """Start the conductor for a goal.
+
+    Raises `Conflict` while one acts, `Invalid` when there is no goal, `UnknownCli`, `Untrusted`, `TooLarge`,
+    `MailboxFull`, `TownFull`, and `RuntimeFailed` when it is stored, but nothing runs it.
+    """
+    text = None if request.goal is None else checked_text(request.goal, town, what="goal")
+    cli = request.cli or town.settings.conductor_cli
+    warning = cli_warning(town, cli)
+    while True:
+        seen = await town.store.see_agent(SUPERVISOR_ID)
+        former = await _open_goal(town, seen.record)
+        await _refuse_second(town, seen.record, former)
+        if text is None and former is None:
+            raise Invalid("The conductor needs a goal", hint='Say what it shall bring about: tt conductor "goal"')
+        try:
+            agent, task = await _begin(town, seen, former, text, cli)
+        except Raced:
+            continue
+        started = await ensure_runtime(town) if request.runtime else False
+        return Conducted(agent, task, started, text is None, warning)
+
+
+@operation("conductor.wait", Scope.READ)
+async def await_goal(town: Town, request: AwaitGoal) -> Task:
+    """Wait until the goal is reached or given up, or nobody pursues it any more. The caller sets the limit of time."""
+    # Taken before the records are read: what happens in between is not missed.
+    position = await town.journal.position()
+    task = await town.store.task(request.task)
+    if task.state.is_terminal or not (await town.store.agent(SUPERVISOR_ID)).acts:
+        return task
+    async with aclosing(town.journal.follow(position)) as events:
+        async for event in events:
+            if event.type != "message.sent" and (event.task == task.id or event.agent == SUPERVISOR_ID):
+                task = await town.store.task(task.id)
+                if task.state.is_terminal or not (await town.store.agent(SUPERVISOR_ID)).acts:
+                    return task
+    raise AssertionError("the journal has no end")
+
+
+async def _refuse_second(town: Town, agent: Agent, goal: Seen[Task] | None) -> None:
+    if agent.acts and (goal is not None or await held_agents(town, [agent])):
+        what = f": {one_line(goal.record.description, 60)}" if goal is not None else ""
+        raise Conflict(
+            f"A conductor is at work already{what}",
+            hint="Speak to it with 'tt send conductor \"...\"', or end it first with 'tt kill conductor'.",
+        )
+
+
+async def _open_goal(town: Town, agent: Agent) -> Seen[Task] | None:
+    if agent.goal is None:
+        return None
+    try:
+        seen = await town.store.see_task(agent.goal)
+    except TaskNotFound:
+        return None
+    return None if seen.record.state.is_terminal else seen
+
+
+async def _begin(
+    town: Town, seen: Seen[Agent], former: Seen[Task] | None, text: str | None, cli: str
+) -> tuple[Agent, Task]:
+    """Store the conductor with its goal, in one commit."""
+    change = town.store.change()
+    if text is None:
+        assert former is not None, "the caller has looked"
+        task = former.record
+        change.require_task(former)
+    else:
+        task = replace(Task(text, source=TaskSource.CONDUCTOR), assigned_by=SUPERVISOR_ID).assign(SUPERVISOR_ID)
+        change.create_task(task)
+        if former is not None:
+            change.replace_task(former, former.record.cancel("The conductor was given another goal."))
+            change.tell(Event("task.cancelled", agent=SUPERVISOR_ID, task=former.record.id))
+    agent = replace(
+        seen.record,
+        name="conductor",
+        cli=cli,
+        state=AgentState.STARTING,
+        goal=task.id,
+        incarnation=seen.record.incarnation + 1,
+        rounds_completed=0,
+        max_rounds=MOST_ROUNDS,
+        failed_rounds=0,
+        backoff_until=None,
+        reason=None,
+        current_task=None,
+        in_round=False,
+        last_heartbeat=times.now(),
+        host=town.ground.host,
+    )
+    change.replace_agent(seen, agent).send(Message(SUPERVISOR_ID, SUPERVISOR_ID, TaskAssign(task.id)))
+    change.tell(Event("agent.spawned", agent=SUPERVISOR_ID, detail=f"conductor ({cli})"))
+    change.tell(Event("task.assigned", agent=SUPERVISOR_ID, task=task.id, detail=one_line(task.description, 100)))
+    await town.store.commit(change.ring(SUPERVISOR_ID))
+    return agent, task
