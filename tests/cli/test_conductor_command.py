@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
+import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 from living import wait_until
-from person import Person
+from person import TT, Person
+
+from tinytown.ids import SUPERVISOR_ID
 
 CLI = """\
 import os, re, subprocess, sys
@@ -15,6 +21,12 @@ import os, re, subprocess, sys
 def tt(*words):
     subprocess.run(["tt", *words], check=True, stdout=subprocess.DEVNULL)
 
+if sys.stdin.isatty():
+    print("said:", sys.argv[1], flush=True)
+    tt("spawn", "left", "--cli", "scripted")
+    tt("send", "left", "--info", "hello")
+    print("answered:", input(), flush=True)
+    sys.exit(3)
 prompt = sys.stdin.read()
 if os.environ["TINYTOWN_AGENT"] != "conductor":
     print("did it")
@@ -45,7 +57,10 @@ def scripted(town_dir: Person) -> Person:
     script = town_dir.directory.parent / "conductor.py"
     script.write_text(CLI)
     config = town_dir.directory.parent / "home/.tt/config.toml"
-    config.write_text(f'conductor_cli = "scripted"\n[agent_clis.scripted]\ncommand = "{sys.executable} {script}"\n')
+    config.write_text(
+        f'conductor_cli = "scripted"\n[agent_clis.scripted]\ncommand = "{sys.executable} {script}"\n'
+        f'interactive = "{sys.executable} {script} {{prompt}}"\n'
+    )
     return town_dir
 
 
@@ -105,3 +120,30 @@ def test_ctrl_c_ends_the_conductor_that_is_waited_for(scripted: Person) -> None:
     assert b"Its goal stays open" in err
     assert again.code == 0
     assert "It goes on where the last one ended." in again.out
+
+
+def test_in_a_terminal_it_is_the_configured_cli_with_its_context_and_credential(scripted: Person) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [TT, "conductor"], stdin=slave, stdout=slave, stderr=slave, cwd=scripted.directory, env=scripted.environ
+    )
+    os.close(slave)
+    os.write(master, b"build a bridge\n")
+    shown = b""
+    with suppress(OSError):  # how the end of a terminal is told
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    os.close(master)
+    status = process.wait(60)
+    context = (scripted.directory / ".tt/conductor_context.md").read_text()
+    (left,) = scripted.tt("list", "--json").json
+    (message,) = scripted.tt("inbox", "left", "--json").json["messages"]
+    text = shown.decode().replace("\r\n", "\n")
+
+    assert status == 3
+    assert "🚂 Starting conductor with scripted model...\n   Context: .tt/conductor_context.md\n" in text
+    assert f"said: Read the file {scripted.directory}/.tt/conductor_context.md" in text
+    assert "answered: build a bridge" in text
+    assert context.startswith('# Tinytown Conductor\n\nYou are the **conductor** of Tinytown "demo".')
+    assert "## Current Town State\n\nNo agents yet: a fresh start." in context
+    assert left["parent_agent_id"] == message["from"] == SUPERVISOR_ID

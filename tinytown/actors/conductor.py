@@ -182,6 +182,10 @@ class Conducting:
         return any(task.id != goal.id for task in working)
 
 
+FIRST_WORDS = "Read the file {path}: it says who you are and how the town stands. Then begin as it says."
+"""What is said first to a conductor in a terminal."""
+
+
 async def town_state(store: Store, *, besides: TaskId | None = None) -> str:
     """How the town stands, in Markdown: its agents and its last tasks. `besides` is left out."""
     agents, tasks = await store.agents(), [task for task in await store.tasks() if task.id != besides]
@@ -220,3 +224,49 @@ def _is_past(message: Message) -> bool:
     own = message.sender == SUPERVISOR_ID
     told = isinstance(message.body, Informational) and message.priority is Priority.HIGH
     return own and (told or isinstance(message.body, TaskDone | TaskFailed))
+
+
+def context(town: str, state: str, *, fresh: bool) -> str:
+    """What a conductor in a person's terminal is told: the file `.tt/conductor_context.md`."""
+    begin = (
+        "This is a fresh start. Ask what shall be built, offer to look at the project (README, design, code), suggest "
+        "roles, then break the idea into tasks."
+        if fresh
+        else "Agents are there already. Show how they stand, check with `tt status --deep`, and go on from there."
+    )
+    return f"""\
+# Tinytown Conductor
+
+You are the **conductor** of Tinytown "{town}". You coordinate its agents with the command `tt`; the person in this
+terminal says what shall be built.
+
+## Current Town State
+
+{state}
+
+{begin}
+
+## Your Capabilities
+
+{CAPABILITIES}
+
+## Team Roles
+
+{ROLES}
+
+## The Reviewer Pattern
+
+{REVIEWER}
+
+## Reporting Back
+
+Agents report to `conductor` by themselves. Read what they say with `tt inbox`; wait for one with `tt wait --task TASK`.
+
+## Your Role
+
+1. Break down user requests into tasks
+2. Spawn workers + reviewer
+3. Assign work, then assign review
+4. Coordinate until the reviewer approves
+5. Save state with `tt sync pull`, suggest a git commit
+"""

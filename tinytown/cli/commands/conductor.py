@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from tinytown.cli.commands.waiting import persist
@@ -9,7 +12,7 @@ from tinytown.cli.failures import INTERRUPTED
 from tinytown.cli.render import conductor as render
 from tinytown.cli.session import ask, opened, place, text_or_input
 from tinytown.cli.terminal import note, say
-from tinytown.errors import TownError
+from tinytown.errors import Invalid, TownError
 from tinytown.lifecycle import TaskState
 from tinytown.text import term_safe
 
@@ -27,6 +30,8 @@ def conductor(request: ConductorAsked, common: Common) -> int:
     from tinytown.transport.blocking import run_sync
 
     asked = request.request
+    if asked.goal is None and not (request.detach or common.json) and _on_terminal():
+        return _attend(asked.cli, common)
     if asked.goal is not None:
         asked = replace(asked, goal=text_or_input(asked.goal))
     with opened(common) as town:
@@ -39,6 +44,41 @@ def conductor(request: ConductorAsked, common: Common) -> int:
     elif request.detach:
         _dump(result)
     return 0 if request.detach else _stay(result, common)
+
+
+def _on_terminal() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def _attend(cli: str | None, common: Common) -> int:
+    """Run the conductor's CLI in this terminal, and give its exit status."""
+    from tinytown.runtime.caller import TOKEN_VARIABLE
+    from tinytown.runtime.operations.conducting import Attend, Leave, attend, leave
+    from tinytown.transport.blocking import run_sync
+
+    with opened(common) as town:
+        found = run_sync(attend(town, Attend(cli)))
+        if found.warning:
+            note(f"Warning: {term_safe(found.warning)}")
+        say(*render.attended(found, place(town, found.context)))
+        root = town.root
+    sys.stdout.flush()
+    # Ctrl-C is for the program that has the terminal.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        status = subprocess.run(
+            found.command,
+            cwd=root,
+            env=dict(found.environ),
+            check=False,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ).returncode
+    except OSError as error:
+        raise Invalid(f"The conductor's CLI cannot be run: {error.strerror}: {found.command[0]}") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+        ask(common, leave, Leave(found.environ[TOKEN_VARIABLE]))
+    return status if status >= 0 else 128 - status
 
 
 def _stay(result: Conducted, common: Common) -> int:

@@ -20,7 +20,7 @@ def conductor(
     detach: Annotated[Flag, Parameter(help="Do not wait for its end.")] = False,
     options: ShowOptions = SHOW,
 ) -> Invocation:
-    """Start the conductor, an AI agent that orchestrates your town.
+    """Start the conductor, an AI agent that orchestrates your town; without a goal in this terminal.
 
     Example: tt conductor "Build a login page with tests"
     """

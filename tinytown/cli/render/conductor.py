@@ -10,7 +10,7 @@ from tinytown.text import one_line, term_safe
 
 if TYPE_CHECKING:
     from tinytown.records import Task
-    from tinytown.runtime.operations.conducting import Conducted
+    from tinytown.runtime.operations.conducting import Attended, Conducted
 
 _SHOWN = 100
 """Characters of a goal."""
@@ -28,6 +28,17 @@ def started(result: Conducted, log: str, *, detached: bool) -> list[str]:
     if not detached:
         return [*lines, "   Waiting for its end; Ctrl-C ends it."]
     return [*lines, "   What it has for you waits in: tt inbox conductor"]
+
+
+def attended(found: Attended, context: str) -> list[str]:
+    """A conductor that takes over this terminal."""
+    return [
+        f"🚂 Starting conductor with {term_safe(found.cli, lines=False)} model...",
+        f"   Context: {term_safe(context, lines=False)}",
+        "",
+        f"   Running: {term_safe(found.command[0], lines=False)}",
+        "",
+    ]
 
 
 def ended(task: Task) -> list[str]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tinytown import times
-from tinytown.actors.conductor import MOST_ROUNDS
+from tinytown.actors.commands import split_line
+from tinytown.actors.conductor import FIRST_WORDS, MOST_ROUNDS, context, town_state
+from tinytown.actors.drivers.choice import resolve_cli
+from tinytown.actors.environment import path_with_tt
 from tinytown.errors import Conflict, Invalid, TaskNotFound
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentState
 from tinytown.messages import Message, TaskAssign
 from tinytown.records import Event, Task, TaskSource
 from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.caller import ID_VARIABLE, TOKEN_VARIABLE, digest
 from tinytown.runtime.operations.ending import held_agents
 from tinytown.runtime.operations.programs import cli_warning
 from tinytown.runtime.operations.registry import Scope, operation
@@ -22,6 +28,9 @@ from tinytown.text import one_line
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from tinytown.ids import TaskId
     from tinytown.records import Agent
     from tinytown.runtime.town import Town
@@ -56,6 +65,31 @@ class AwaitGoal:
     """The goal of the conductor, by the id of its task."""
 
     task: TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Attend:
+    """A conductor in the terminal of a person. `cli` comes from the configuration when it is None."""
+
+    cli: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attended:
+    """What to run, and with which environment; `context` is the file that it reads first."""
+
+    cli: str
+    command: tuple[str, ...]
+    environ: Mapping[str, str]
+    context: Path
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The credential that a conductor in a terminal had."""
+
+    token: str
 
 
 @operation("conductor.start", Scope.MANAGE)
@@ -97,6 +131,55 @@ async def await_goal(town: Town, request: AwaitGoal) -> Task:
                 if task.state.is_terminal or not (await town.store.agent(SUPERVISOR_ID)).acts:
                     return task
     raise AssertionError("the journal has no end")
+
+
+@operation("conductor.attend", Scope.MANAGE)
+async def attend(town: Town, request: Attend) -> Attended:
+    """Make ready what a conductor in a person's terminal needs; its credential holds until `leave`, or the next one.
+
+    Raises `Conflict` while another acts, `UnknownCli`, `Untrusted`, and `Invalid` for a CLI that has no command for a
+    terminal.
+    """
+    agent = await town.store.agent(SUPERVISOR_ID)
+    await _refuse_second(town, agent, await _open_goal(town, agent))
+    cli = request.cli or town.settings.conductor_cli
+    warning = cli_warning(town, cli)
+    preset = resolve_cli(town.settings, cli)
+    if not preset.interactive:
+        raise Invalid(
+            f"Agent CLI '{one_line(cli, 40)}' has no command for a terminal",
+            hint=f'Set agent_clis.{one_line(cli, 40)}.interactive, or name a goal: tt conductor "goal"',
+        )
+    path = town.files.conductor_context
+    fresh = not await town.store.agents()
+    text = context(town.name, await town_state(town.store), fresh=fresh)
+    with town.files.open_log(path, fresh=True) as file:
+        file.write(text.encode())
+    words = split_line(preset.interactive, key=f"agent_clis.{cli}.interactive")
+    first = FIRST_WORDS.format(path=path)
+    if not any(mark in preset.interactive for mark in ("{prompt}", "{context_file}")):
+        words = (*words, "{prompt}")
+    command = tuple(word.replace("{context_file}", str(path)).replace("{prompt}", first) for word in words)
+    token = secrets.token_urlsafe(32)
+    await town.connection.execute("HSET", town.keys("tokens"), SUPERVISOR_ID, digest(token), repeat=True)
+    environ = {**town.environ, **preset.env}
+    environ |= {
+        "PATH": path_with_tt(environ.get("PATH", os.defpath)),
+        "TINYTOWN_TOWN": str(town.root),
+        "TINYTOWN_AGENT": "conductor",
+        ID_VARIABLE: SUPERVISOR_ID,
+        TOKEN_VARIABLE: token,
+    }
+    await ensure_runtime(town)
+    return Attended(cli, command, environ, path, warning)
+
+
+@operation("conductor.leave", Scope.MANAGE)
+async def leave(town: Town, request: Leave) -> None:
+    """Let the credential of a conductor in a terminal end, unless there is a newer one."""
+    expected = await town.connection.execute("HGET", town.keys("tokens"), SUPERVISOR_ID, repeat=True)
+    if expected == digest(request.token).encode():
+        await town.connection.execute("HDEL", town.keys("tokens"), SUPERVISOR_ID, repeat=True)
 
 
 async def _refuse_second(town: Town, agent: Agent, goal: Seen[Task] | None) -> None:

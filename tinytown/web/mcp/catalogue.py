@@ -260,6 +260,10 @@ ROWS: tuple[Row, ...] = (
 """All but the long calls, which are in `long_calls`."""
 
 WITHOUT_TOOL: Mapping[str, str] = {
+    "conductor.start": "the client orchestrates; a second one that does is started by the person",
+    "conductor.wait": "what tt conductor waits with",
+    "conductor.attend": "for a terminal; its result holds a credential",
+    "conductor.leave": "for a terminal",
     "town.show": "town.get_status says it",
     "town.overview": "a picture for screens; town.get_status is for models",
     "town.wait": "agent.wait and task.assign with wait do it",
