@@ -100,6 +100,17 @@ def test_wait_returns_when_the_task_has_ended(town_dir: Person) -> None:
     assert (failed.code, failed.out) == (1, f"❌ Task {bad} failed\n   Error: no\n")
 
 
+def test_wait_ends_when_nothing_will_start_the_task(town_dir: Person) -> None:
+    town_dir.agent("bob")
+    task = town_dir.tt("assign", "bob", "work", "--json").json["id"]
+    town_dir.tt("kill", "bob")
+
+    said = town_dir.tt("wait", "--task", task)
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err == f"Error: Task {task[:8]} does not go on: agent 'bob' has stopped\nHint: tt restart bob\n"
+
+
 def test_wait_goes_on_when_the_server_is_replaced(town_dir: Person) -> None:
     town_dir.agent("bob")
     waiting = town_dir.begin("wait", "bob", "--verbose")

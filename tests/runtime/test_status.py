@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 from runtime_parts import add, worker
 
-from tinytown.errors import AgentNotFound, Invalid, TaskNotFound
+from tinytown.errors import AgentNotFound, Conflict, Invalid, TaskNotFound
 from tinytown.ids import new_id
-from tinytown.lifecycle import AgentEvent, TaskState
+from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.records import Agent, Event, Task
 from tinytown.runtime.opening import open_async
 from tinytown.runtime.operations.agents import Kill, Spawn, kill, spawn
@@ -197,3 +198,47 @@ async def test_waiting_returns_when_the_end_comes(made: Path) -> None:
                 await kill(town, Kill("ada"))
         assert {type(each) for each in ended} == {Agent, Task}
         assert all(each.state.is_terminal for each in ended)
+
+
+def test_a_task_of_an_agent_that_has_ended_is_not_waited_for(town: Town) -> None:
+    add(town, "ada")
+    bob = add(town, "bob")
+    dig = run_sync(assign(town, Assign("ada", "dig"))).task
+    fill = run_sync(assign(town, Assign("bob", "fill"))).task
+    run_sync(kill(town, Kill("ada")))
+    failed = run_sync(
+        town.store.update_agent(bob.id, lambda agent: replace(agent.after(AgentEvent.FAIL), reason="no such program"))
+    )
+    assert failed.state is AgentState.ERROR
+
+    with pytest.raises(Conflict, match="agent 'ada' has stopped") as stopped:
+        run_sync(wait(town, Wait(task=dig.id)))
+    with pytest.raises(Conflict, match="agent 'bob' is in error: no such program") as broken:
+        run_sync(wait(town, Wait(task=fill.id)))
+    assert (stopped.value.hint, broken.value.hint) == ("tt restart ada", "Mend the cause, then: tt restart bob")
+
+    # A task that is ended by a person has ended, whatever its agent does.
+    run_sync(complete_task(town, TaskEnd(dig.id, "by hand")))
+    assert run_sync(wait(town, Wait(task=dig.id))).state is TaskState.COMPLETED
+
+
+async def test_waiting_for_a_task_ends_when_its_agent_stops(made: Path) -> None:
+    async with open_async(made, environ=os.environ) as town:
+        for name in ("ada", "bob"):
+            await spawn(town, Spawn(name, runtime=False))
+        task = (await assign(town, Assign("ada", "dig"))).task
+        said: list[str] = []
+
+        async def await_end() -> None:
+            try:
+                await wait(town, Wait(task=task.id))
+            except Conflict as error:
+                said.append(error.message)
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(await_end)
+                await kill(town, Kill("bob"))
+                assert said == []
+                await kill(town, Kill("ada"))
+        assert said == [f"Task {task.id[:8]} does not go on: agent 'ada' has stopped"]

@@ -134,6 +134,8 @@ def wait(
 ) -> Invocation:
     """Wait until an agent has stopped, or a task has ended.
 
+    A task whose agent has stopped or is in error is not waited for: that is refused, with what to do.
+
     Example: tt wait --task 550e8400 --timeout 60
     """
     return requests.wait(options.common(), agent, task=task, seconds=timeout)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from tinytown.errors import Invalid
-from tinytown.records import Agent, Task
+from tinytown.errors import AgentNotFound, Conflict, Invalid
+from tinytown.ids import SUPERVISOR_ID, short
+from tinytown.lifecycle import AgentState
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from tinytown.ids import AgentId, TaskId
+    from tinytown.records import Agent, Task
     from tinytown.runtime.town import Town
 
-_R = TypeVar("_R", Agent, Task)
+_REASON = 200
+"""Characters of what an agent failed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +33,83 @@ class Wait:
 async def wait(town: Town, request: Wait) -> Agent | Task:
     """Wait until an agent has stopped, or a task has ended. The caller sets the limit of time.
 
-    Returns the record as it is then, at once when the end has come before. Raises `AgentNotFound`,
-    `TaskNotFound`, `Invalid`.
+    Returns the record as it is then, at once when the end has come before. A task whose agent has stopped or is in
+    error would be waited for until a person does something, so that raises `Conflict`, which names the agent and
+    what to do. Raises `AgentNotFound`, `TaskNotFound`, `Invalid`.
     """
     if (request.agent is None) == (request.task is None):
         raise Invalid("Wait for an agent or for a task", hint="tt wait AGENT, or tt wait --task TASK")
     # Taken before the record is read: what happens in between is not missed.
     position = await town.journal.position()
     if request.task is not None:
-        task_id = (await town.store.find_task(request.task)).id
-        return await _until_ended(town, position, task_id, lambda: town.store.task(task_id))
-    agent_id = (await town.store.find_agent(request.agent or "")).id
-    return await _until_ended(town, position, agent_id, lambda: town.store.agent(agent_id))
+        return await _task_ended(town, position, (await town.store.find_task(request.task)).id)
+    return await _agent_ended(town, position, (await town.store.find_agent(request.agent or "")).id)
 
 
-async def _until_ended(town: Town, position: str, record_id: str, read: Callable[[], Awaitable[_R]]) -> _R:
-    record = await read()
-    if record.state.is_terminal:
-        return record
+async def _agent_ended(town: Town, position: str, agent_id: AgentId) -> Agent:
+    agent = await town.store.agent(agent_id)
+    if agent.state.is_terminal:
+        return agent
     async with aclosing(town.journal.follow(position)) as events:
         async for event in events:
-            if record_id in (event.agent, event.task) and event.type != "message.sent":
-                record = await read()
-                if record.state.is_terminal:
-                    return record
+            if event.agent == agent_id and event.type != "message.sent":
+                agent = await town.store.agent(agent_id)
+                if agent.state.is_terminal:
+                    return agent
     raise AssertionError("the journal has no end")
+
+
+async def _task_ended(town: Town, position: str, task_id: TaskId) -> Task:
+    task = await _task_with_a_future(town, task_id)
+    if task.state.is_terminal:
+        return task
+    async with aclosing(town.journal.follow(position)) as events:
+        async for event in events:
+            of_task = event.task == task_id and event.type != "message.sent"
+            of_its_agent = event.agent == task.assigned_to and event.type.startswith("agent.")
+            if of_task or of_its_agent:
+                task = await _task_with_a_future(town, task_id)
+                if task.state.is_terminal:
+                    return task
+    raise AssertionError("the journal has no end")
+
+
+async def _task_with_a_future(town: Town, task_id: TaskId) -> Task:
+    """The task, when it has ended or may end; else `Conflict`.
+
+    One that waits for others goes on when they end, whatever its agent does meanwhile: it may be in review.
+    """
+    task = await town.store.task(task_id)
+    while not (task.state.is_terminal or task.waits or task.assigned_to in (None, SUPERVISOR_ID)):
+        holder = task.assigned_to
+        assert holder is not None
+        hopeless = await _hopeless(town, task, holder)
+        if hopeless is None:
+            return task
+        # The agent may have ended the task, or lost it, before it stopped.
+        task = await town.store.task(task_id)
+        if not task.state.is_terminal and task.assigned_to == holder and not task.waits:
+            raise hopeless
+    return task
+
+
+async def _hopeless(town: Town, task: Task, holder: AgentId) -> Conflict | None:
+    """Why the agent will not work on the task; None when it may."""
+    what = f"Task {short(task.id)} does not go on"
+    try:
+        agent = await town.store.agent(holder)
+    except AgentNotFound:
+        return Conflict(f"{what}: its agent is gone", hint="Free it: tt reclaim --orphan-tasks --to-backlog")
+    if not agent.state.is_terminal or _is_freed_by_the_town(town):
+        return None
+    if agent.state is AgentState.ERROR:
+        why = f": {one_line(agent.reason, _REASON)}" if agent.reason else ""
+        return Conflict(
+            f"{what}: agent '{agent.name}' is in error{why}", hint=f"Mend the cause, then: tt restart {agent.name}"
+        )
+    return Conflict(f"{what}: agent '{agent.name}' has stopped", hint=f"tt restart {agent.name}")
+
+
+def _is_freed_by_the_town(town: Town) -> bool:
+    """A runtime takes work away from agents that have ended, after some time."""
+    return town.settings.backlog.auto_claim and town.settings.backlog.reclaim_after > 0
