@@ -31,7 +31,7 @@ from pathlib import Path
 from uuid import UUID
 
 from living import wait_until
-from person import Person
+from person import TT, Person
 
 from tinytown.cli.main import main
 from tinytown.ids import SUPERVISOR_ID
@@ -59,6 +59,10 @@ _FIXED = (
     (re.compile(r"(?<=Id: )[A-Za-z0-9_-]{8}$|(?<=' \()[A-Za-z0-9_-]{8}(?=\)$)", re.MULTILINE), "k3yId123"),
     (re.compile(r"\b[\d,]+ bytes\b"), "1,024 bytes"),
     (re.compile(r"\b\d+ Redis keys\b"), "6 Redis keys"),
+    (re.compile(r"(?<=\bpid )\d+\b"), "4711"),
+    (re.compile(r"\b[\d,]+ MiB\b"), "80,000 MiB"),
+    (re.compile(r"(?i)(?<=\bvalkey )\d+\.\d+\.\d+\b"), "9.1.2"),
+    (re.compile(r"(?<=\bPython )\d+\.\d+\.\d+\b"), "3.13.1"),
     (re.compile(r"\$argon2id\$[^\s\"']+"), "$argon2id$v=19$..."),
 )
 
@@ -105,6 +109,7 @@ class Session:
         text = re.sub(
             re.escape(f"{base}/state/tinytown/") + r"\S*?(?=/|\s|$)", "/home/me/.local/state/tinytown/1", text
         )
+        text = text.replace(f"{TT.parent}/", "/home/me/.local/bin/")
         text = _ID.sub(self._shown, text)
         for pattern, shown in _FIXED:
             text = pattern.sub(lambda _, shown=shown: shown, text)
