@@ -69,6 +69,62 @@ agent = "developer"
 status = "pending"
 parent = "profile-epic"
 tags = ["backend"]
+
+[[tasks]]
+id = "test"
+description = "Write profile API tests"
+agent = "tester"
+status = "pending"
+parent = "profile-epic"
+tags = ["testing"]
+
+[[tasks]]
+id = "review"
+description = "Review profile implementation"
+agent = "reviewer"
+status = "pending"
+parent = "profile-epic"
+tags = ["review"]
+"""
+
+STAGES = """\
+[meta]
+description = "Code Review Pipeline"
+default_agent = "developer"
+
+[[tasks]]
+id = "lint"
+description = "Run linting on src/"
+agent = "linter"
+status = "pending"
+
+[[tasks]]
+id = "build"
+description = "Build the project"
+agent = "builder"
+status = "pending"
+parent = "lint"
+
+[[tasks]]
+id = "test"
+description = "Run test suite"
+agent = "tester"
+status = "pending"
+parent = "build"
+
+[[tasks]]
+id = "review"
+description = "Code review"
+agent = "reviewer"
+status = "pending"
+parent = "test"
+
+[[tasks]]
+id = "deploy"
+description = "Deploy to staging"
+agent = "deployer"
+status = "pending"
+parent = "review"
 """
 
 
@@ -126,10 +182,12 @@ def test_several_agents_work_together(session: Session) -> None:
     # `parent` groups and makes no order, so all of them may begin at once.
     assert len(completed(session)) == 3
 
-    ok(session, *(f"tt spawn {name} --model {cli}" for name, cli in (("frontend", "claude"), ("docs", "codex"))))
-    ok(session, 'tt assign frontend "Build the login UI"', 'tt assign docs "Write API documentation"')
-    assert {"Build the login UI", "Write API documentation"} <= set(completed(session))
-    assert "🤖 Agents: 6" in ok(session, "tt status")
+    spawned = {"frontend": "claude", "backend": "auggie", "docs": "codex"}
+    ok(session, *(f"tt spawn {name} --model {cli}" for name, cli in spawned.items()))
+    given = {"frontend": "Build the login UI", "backend": "Build the auth API", "docs": "Write API documentation"}
+    ok(session, *(f'tt assign {name} "{what}"' for name, what in given.items()))
+    assert "🤖 Agents: 7" in ok(session, "tt status")
+    assert set(given.values()) <= set(completed(session))
 
     sent = 'tt send reviewer "Auth API implementation complete. Ready for review."'
     assert ok(session, sent).endswith("Sent task message to 'reviewer'\n")
@@ -137,26 +195,83 @@ def test_several_agents_work_together(session: Session) -> None:
     assert urgent == "🚨 Sent URGENT task message to 'reviewer'\n"
 
 
+def test_work_fans_out_and_comes_together(session: Session) -> None:
+    # In a town of its own: the manual spawns `reviewer` twice, and one that is alive is not spawned again.
+    ok(session, "tt init --name multi-demo")
+    ok(session, *(f"tt spawn {name} --model claude" for name in ("worker-1", "worker-2", "worker-3", "reviewer")))
+    modules = [f"Implement module {each}" for each in "ABC"]
+    ok(session, *(f'tt assign worker-{number} "{what}"' for number, what in enumerate(modules, start=1)))
+    assert "🤖 Agents: 4" in ok(session, "tt status")
+    # The manual looks at the status until all are complete.
+    assert sorted(completed(session)) == modules
+
+    ok(session, 'tt assign reviewer "Review modules A, B, and C for consistency"')
+
+    assert completed(session)[3:] == ["Review modules A, B, and C for consistency"]
+
+
 def test_a_pipeline_of_tasks(session: Session) -> None:
     ok(session, "tt init", "tt plan --init")
     Path("tasks.toml").write_text(EPIC)
-    ok(session, "tt spawn architect --model claude", "tt spawn developer --model auggie")
+    team = {"architect": "claude", "developer": "auggie", "tester": "codex", "reviewer": "claude"}
+    ok(session, *(f"tt spawn {name} --model {cli}" for name, cli in team.items()))
 
     ok(session, "tt sync push")
 
-    assert completed(session) == ["Design profile API schema", "Implement profile endpoints"]
+    assert set(completed(session)) == {
+        "Design profile API schema",
+        "Implement profile endpoints",
+        "Write profile API tests",
+        "Review profile implementation",
+    }
     # Without `agent` and `default_agent` the epic belongs to nobody.
-    assert [task["description"] for task in tasks(session) if task["state"] == "pending"] == [
-        "Implement user profile feature"
-    ]
+    (epic,) = (task for task in tasks(session) if task["state"] == "pending")
+    assert epic["description"] == "Implement user profile feature"
+    assert [task.get("parent_id") for task in tasks(session)].count(epic["id"]) == 4
     ok(session, "tt sync pull")
-    assert Path("tasks.toml").read_text().count('status = "completed"') == 2
+    assert Path("tasks.toml").read_text().count('status = "completed"') == 4
     assert "# Epic (parent task)" in Path("tasks.toml").read_text()
 
-    for stage in ('architect "Design the feature architecture"', 'developer "Implement the feature"'):
-        ok(session, f"tt assign {stage}")
-        completed(session)
-    assert len(completed(session)) == 4
+
+def test_a_pipeline_stage_by_stage(session: Session) -> None:
+    ok(session, "tt init")
+    team = {"architect": "claude", "developer": "auggie", "tester": "codex", "reviewer": "claude"}
+    ok(session, *(f"tt spawn {name} --model {cli}" for name, cli in team.items()))
+    stages = {
+        "architect": "Design the feature architecture",
+        "developer": "Implement the feature",
+        "tester": "Write tests for the feature",
+        "reviewer": "Review the implementation",
+    }
+
+    for number, (agent, what) in enumerate(stages.items(), start=1):
+        ok(session, f'tt assign {agent} "{what}"')
+        assert completed(session) == list(stages.values())[:number]
+        assert f"{agent} (" in ok(session, "tt status")
+
+
+def test_a_pipeline_from_the_linter_to_the_deployer(session: Session) -> None:
+    ok(session, "tt init")
+    Path("tasks.toml").write_text(STAGES)
+    # The manual does not start this team; the default agent has no task of its own, since each names another.
+    team = ("linter", "builder", "tester", "reviewer", "deployer")
+    ok(session, *(f"tt spawn {name} --model claude" for name in team))
+
+    assert ok(session, "tt sync push") == "⬆️  Pushed 5 tasks from tasks.toml to Redis\n"
+
+    # `parent` groups and makes no order, so all of them may begin at once.
+    assert len(completed(session)) == 5
+    shown = {task["id"]: task for task in tasks(session)}
+    above = {task["description"]: shown.get(task.get("parent_id", ""), {}) for task in shown.values()}
+    assert {what: task.get("description") for what, task in above.items()} == {
+        "Run linting on src/": None,
+        "Build the project": "Run linting on src/",
+        "Run test suite": "Build the project",
+        "Code review": "Run test suite",
+        "Deploy to staging": "Code review",
+    }
+    ok(session, "tt sync pull")
+    assert Path("tasks.toml").read_text().count('status = "completed"') == 5
 
 
 def test_errors_and_recovery(session: Session) -> None:
