@@ -95,7 +95,10 @@ class AgentHandle:
         return cast("Agent", await wait(self._town, Wait(agent=self.id)))
 
     async def wait_task(self, task_id: TaskId) -> Task:
-        """Return a task's record when it has ended. Limit it by a cancel scope."""
+        """Return a task's record when it has ended. Limit it by a cancel scope.
+
+        Raises `Conflict` when the agent that has the task has stopped or is in error: nothing would end it.
+        """
         from tinytown.runtime.operations.waiting import Wait, wait
 
         return cast("Task", await wait(self._town, Wait(task=task_id)))
