@@ -12,6 +12,7 @@ from tinytown.web.metrics import Metrics
 from tinytown.web.routes.call import json_answer
 from tinytown.web.routes.endpoint import OperationEndpoint
 from tinytown.web.routes.openapi import describe
+from tinytown.web.routes.pages import pages
 from tinytown.web.routes.repeats import Repeats
 from tinytown.web.routes.router import TownRouter
 from tinytown.web.routes.special import specials
@@ -49,5 +50,6 @@ def make_router(hall: Hall) -> TownRouter:
     endpoints: list[Endpoint] = [
         *(OperationEndpoint(route, known[route.operation], repeats) for route in ROUTES),
         *specials(metrics=metrics_page, events=hub.serve, description=description),
+        *pages(),
     ]
     return TownRouter(hall, endpoints, metrics=metrics, hub=hub)
