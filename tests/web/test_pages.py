@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+import trio
 from api import api
 from httpx2 import AsyncClient
 
@@ -81,3 +86,58 @@ async def test_no_other_file_can_be_reached(made: Path) -> None:
 def test_policy_allows_nothing_inline() -> None:
     assert "unsafe" not in POLICY
     assert "*" not in POLICY
+
+
+_FOLLOW = """
+const [stream, url, token] = process.argv.slice(2);
+const { Stream } = await import(stream);
+const say = (what) => console.log(JSON.stringify(what));
+const follower = new Stream({
+  url, token,
+  heard: (event) => {
+    say(["heard", event.type, JSON.parse(event.data).detail]);
+    // Break the first connection in the middle: the second takes up behind this event.
+    if (event.type === "backlog.added") follower.control.abort();
+    if (event.type === "agent.spawned") follower.close();
+  },
+  opened: () => say(["opened", follower.last !== ""]),
+  lost: () => { say(["lost"]); },
+  refused: (response) => say(["refused", response.status]),
+});
+await follower.run();
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+async def test_the_page_follows_events_and_comes_back_where_it_was_cut(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "stream.mjs").write_text(SOURCES["stream.js"])
+    (tmp_path / "follow.mjs").write_text(_FOLLOW)
+    async with api(made) as town:
+        command = ["node", "follow.mjs", "./stream.mjs", str(town.client.base_url.join("/v1/events"))]
+        token = town.client.headers["authorization"].removeprefix("Bearer ")
+        refused = await trio.run_process([*command, "wrong"], cwd=tmp_path, capture_stdout=True)
+        assert json.loads(refused.stdout) == ["refused", 401]
+
+        said = []
+        async with trio.open_nursery() as nursery:
+            process = await nursery.start(
+                lambda task_status: trio.run_process(
+                    [*command, token], cwd=tmp_path, stdout=subprocess.PIPE, task_status=task_status
+                )
+            )
+            left = b""
+            async for part in process.stdout:
+                *lines, left = (left + part).split(b"\n")
+                for line in map(json.loads, lines):
+                    said.append(line)
+                    if line == ["opened", False]:
+                        await town.post("/v1/backlog", {"description": "later\n\nid: 7"}, 201)
+                    if line == ["lost"]:
+                        await town.add("ada")
+        assert [line[0:2] for line in said] == [
+            ["opened", False],
+            ["heard", "backlog.added"],
+            ["lost"],
+            ["opened", True],
+            ["heard", "agent.spawned"],
+        ]

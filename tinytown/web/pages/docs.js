@@ -115,7 +115,7 @@ function pretty(text) {
 // Shows the answer as it comes: a stream has no end of its own.
 async function show(response, state, shown) {
   const id = response.headers.get("X-Request-Id");
-  state.textContent = `${response.status} ${response.statusText}${id ? ` · request ${id}` : ""}`;
+  state.textContent = `${`${response.status} ${response.statusText}`.trim()}${id ? ` · request ${id}` : ""}`;
   state.className = response.ok ? "good" : "bad";
   const isStream = (response.headers.get("Content-Type") || "").startsWith("text/event-stream");
   shown.hidden = false;

@@ -44,6 +44,12 @@ class Page:
 
 
 PAGES: Mapping[str, Page] = {
+    "/": Page("dashboard.html", "Show the town."),
+    "/pages/dashboard.css": Page("dashboard.css", "Show the page of the town."),
+    "/pages/dashboard.js": Page("dashboard.js", "Run the page of the town."),
+    "/pages/inbox.js": Page("inbox.js", "Show what was written to the person."),
+    "/pages/stream.js": Page("stream.js", "Follow what happens."),
+    "/pages/text.js": Page("text.js", "Put texts on a page."),
     "/docs": Page("docs.html", "Show the API, and try it."),
     "/pages/base.css": Page("base.css", "Show what all pages share."),
     "/pages/docs.css": Page("docs.css", "Show the page of the API."),
