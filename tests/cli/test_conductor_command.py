@@ -98,7 +98,7 @@ def test_there_is_one_conductor_and_its_goal_outlives_a_kill(scripted: Person) -
     assert second.code == 1
     assert second.err.startswith("Error: A conductor is at work already: wait for me\nHint: Speak to it with")
     assert (killed.code, first.returncode, goal["state"]) == (0, 1, "assigned")
-    assert out.decode().endswith("🛑 The conductor has ended before its goal\n   See why: tt why conductor\n")
+    assert out.decode().endswith("   See why with 'tt why conductor', go on with 'tt conductor --detach'.\n")
     assert "No conductor is at work" in idle.err
 
 

@@ -52,4 +52,7 @@ def ended(task: Task) -> list[str]:
         case TaskState.CANCELLED:
             return ["🛑 The goal was cancelled", *([f"   {result}"] if result else [])]
         case _:
-            return ["🛑 The conductor has ended before its goal", "   See why: tt why conductor"]
+            return [
+                "🛑 The conductor has ended before its goal",
+                "   See why with 'tt why conductor', go on with 'tt conductor --detach'.",
+            ]

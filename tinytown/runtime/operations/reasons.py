@@ -87,12 +87,26 @@ class Situation:
 def of_agent(seen: Situation) -> Reason:
     """The one reason for what the agent does, or does not."""
     if seen.agent.id == SUPERVISOR_ID:
+        if (reason := _of_conductor(seen.agent)) is not None:
+            return reason
         return Reason(Fact.FOR_A_PERSON, f"has {_messages(seen.waiting)} for a person to read", "tt inbox conductor")
     for ask in _QUESTIONS:
         reason = ask(seen)
         if reason is not None:
             return reason
     return Reason(Fact.NOTHING_WAITS, "is idle: nothing waits in its mailbox", f"tt assign {seen.agent.name} '...'")
+
+
+def _of_conductor(agent: Agent) -> Reason | None:
+    """What holds of it besides its mailbox, which a person reads, too."""
+    if agent.state is AgentState.ERROR:
+        why = f": {one_line(agent.reason, 200)}" if agent.reason else ""
+        return Reason(Fact.ERROR, f"is in error{why}", "Mend the cause, then: tt conductor --detach")
+    if agent.acts and agent.state is AgentState.PAUSED:
+        return Reason(Fact.PAUSED, "is paused and takes no turn until it is resumed", f"tt resume {agent.name}")
+    if agent.acts and agent.in_round:
+        return Reason(Fact.WORKING, "works on its goal", f"tt logs {agent.name} --follow")
+    return None
 
 
 def _asked_of_it(seen: Situation) -> Reason | None:
