@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -13,7 +14,9 @@ import trio
 from living import LONG, LivingTown
 from mcp_parts import envelope, over_stdio
 
+from tinytown.runtime.halt import end_runtime
 from tinytown.runtime.mcp_clients import CLIENTS, with_server
+from tinytown.runtime.opening import open_blocking
 from tinytown.web.mcp.toolset import make_tools
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "mcp.md").read_text(encoding="utf-8")
@@ -44,10 +47,12 @@ async def test_the_conversation_goes_as_it_is_told(user: Path) -> None:
     config.write_text(config.read_text().replace('default_cli = "claude"', 'default_cli = "notes"'))
     known: dict[str, str] = {}
     try:
-        town.start().wait_ready()
         with trio.fail_after(LONG):
             await converse(town.root, known)
     finally:
+        # The conversation has started the runtime, as it would for anybody.
+        with open_blocking(town.root, environ=os.environ) as opened:
+            end_runtime(opened)
         town.close()
     assert "<login>" in known
 
