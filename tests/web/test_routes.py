@@ -64,11 +64,14 @@ async def test_an_agent_from_its_start_to_its_end(made: Path) -> None:
         assert (await town.get("/v1/agents/ada"))["state"] == "starting"
         assert (await town.get("/v1/agents"))["count"] == 1
         assert (await town.get("/v1/agents", state="stopped"))["agents"] == []
+        task = await town.post("/v1/tasks/assign", {"agent": "ada", "task": "dig"}, 201)
         assert (await town.post("/v1/agents/ada/kill"))["immediate"] is True
         assert [each["name"] for each in (await town.get("/v1/agents", state="stopped"))["agents"]] == ["ada"]
         assert (await town.get("/v1/agents", include_stopped="false"))["agents"] == []
         waited = await town.get("/v1/agents/ada/wait")
         assert (waited["ended"], waited["agent"]["state"]) == (True, "stopped")
+        refused = await town.get(f"/v1/tasks/{task['id']}/wait", 409)
+        assert refused["hint"] == "tt restart ada"
         assert (await town.post("/v1/agents/ada/kill", status=409))["hint"].startswith("It has ended already")
         assert (await town.post("/v1/agents/prune", {}))["names"] == ["ada"]
         assert (await town.get("/v1/agents/ada", 404))["code"] == "agent_not_found"
