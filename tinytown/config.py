@@ -29,7 +29,7 @@ from tinytown.config_sections import (
 )
 from tinytown.config_server import read_redis
 from tinytown.config_toml import default_toml
-from tinytown.config_trust import executable_part, is_trusted, mask, names, split_table
+from tinytown.config_trust import HIDDEN, executable_part, is_trusted, mask, names, split_table
 from tinytown.errors import InvalidConfig, InvalidName
 from tinytown.ids import town_name
 from tinytown.text import term_safe
@@ -282,11 +282,11 @@ def _plain(value: object, key: str) -> ConfigValue:
             if item.name != "executable"
         }
     if isinstance(value, dict):
-        return {name: "***" if key == "env" else _plain(item, name) for name, item in value.items()}
+        return {name: HIDDEN if key == "env" else _plain(item, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, key) for item in value]
     if isinstance(value, str) and key == "url":
         return mask(value) if value else value
     if value is not None and key in _HIDDEN:
-        return "***"
+        return HIDDEN
     return cast("ConfigValue", value)

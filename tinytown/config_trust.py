@@ -180,14 +180,18 @@ def _for_people(path: tuple[str, ...], value: ConfigValue) -> str:
     return term_safe(json.dumps(value, ensure_ascii=False), lines=False)
 
 
+HIDDEN = "***"
+"""What is shown in place of a secret."""
+
+
 def mask(secret: str) -> str:
-    """A URL without its password; `***` for any other text."""
+    """A URL without its password; `HIDDEN` for any other text."""
     scheme, separator, rest = secret.partition("://")
     if not separator:
-        return "***"
+        return HIDDEN
     end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
     who, at, host = rest[:end].rpartition("@")
-    shown = f"{who.partition(':')[0]}:***@" if at and ":" in who else who + at
+    shown = f"{who.partition(':')[0]}:{HIDDEN}@" if at and ":" in who else who + at
     return term_safe(f"{scheme}://{shown}{host}{rest[end:]}", lines=False)
 
 

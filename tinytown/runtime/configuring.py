@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _SHOWN_NOT = ("withheld", "notices")
 _SECRETS = ("redis.password", "redis.url")
-HIDDEN = "***"
-"""What stands in place of a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,5 +210,5 @@ def _hide(table: Table, path: tuple[str, ...]) -> None:
 
 def _hidden(path: tuple[str, ...], value: ConfigValue) -> ConfigValue:
     if path[-1] in ("password", "api_key_hash") or (len(path) > 1 and path[-2] == "env"):
-        return HIDDEN
+        return config_trust.HIDDEN
     return config_trust.mask(value) if path == ("redis", "url") and isinstance(value, str) else value

@@ -16,6 +16,7 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from tinytown.web.connection import Connection, Patience
 from tinytown.web.http1 import protocol_config
+from tinytown.web.problems import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ Listener: TypeAlias = "trio.SocketListener | SecureListener"
 
 _REFUSED = json.dumps(
     {
-        "type": "https://tinytown.dev/errors/503",
+        "type": f"{TYPES}503",
         "title": "Service Unavailable",
         "status": 503,
         "detail": "Townhall has as many connections as it takes",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.session import named_as_typed, text_or_input
 from tinytown.cli.terminal import note, say
+from tinytown.config_trust import HIDDEN
 from tinytown.errors import Forbidden, Invalid, TownError
 from tinytown.runtime import configuring
 from tinytown.runtime.caller import credential
@@ -88,7 +89,7 @@ def _tell_of_the_town(file: configuring.ConfigFile, key: str, value: ConfigValue
     except TownError:
         # No town here, or one with a fault of its own: the value was set all the same.
         return
-    if found not in (value, configuring.HIDDEN):
+    if found not in (value, HIDDEN):
         shown = term_safe(json.dumps(found, ensure_ascii=False), lines=False)
         note(f"Note: in this town {shown} stays in effect: its tinytown.toml or the environment goes first")
 

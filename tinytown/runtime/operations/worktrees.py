@@ -103,7 +103,7 @@ async def clear(
             why = "its turn is only now being cut; 'tt prune' looks at it again"
             found: Kept | None = Kept(name, _shown(town.root, name), why)
         else:
-            found = await _under_trio(town, _look if preview is not None else _remove, town.root, name)
+            found = await _under_trio(town, _kept, town.root, name, _look if preview is not None else _remove)
         if found is None:
             gone.append(name)
         else:
@@ -126,17 +126,22 @@ async def _obstacle(root: Path, workdir: str | None) -> tuple[str, str] | None:
     return None
 
 
-async def _remove(root: Path, name: str) -> Kept | None:
-    """Remove it; says why not."""
-    from tinytown.actors.worktree import remove
-
+async def _kept(root: Path, name: str, attempt: Callable[[Path, str], Awaitable[Kept | None]]) -> Kept | None:
+    """What an attempt finds that stays; a name or a repository that it cannot work with keeps the worktree, too."""
     try:
         agent_name(name)
-        removal = await remove(root, name)
+        return await attempt(root, name)
     except InvalidName:
         return Kept(name, _shown(root, name), _NONE_OF_OURS)
     except TownError as error:
         return Kept(name, _shown(root, name), error.message)
+
+
+async def _remove(root: Path, name: str) -> Kept | None:
+    """Remove it; says why not."""
+    from tinytown.actors.worktree import remove
+
+    removal = await remove(root, name)
     if removal.kept_because is not None:
         return Kept(name, _shown(root, name), removal.kept_because, removal.rescue)
     if removal.rescue is None and place_of(root, name).exists():
@@ -148,13 +153,7 @@ async def _look(root: Path, name: str) -> Kept | None:
     """Why `_remove` would not remove it; changes nothing."""
     from tinytown.actors.worktree import status
 
-    try:
-        agent_name(name)
-        found = await status(root, name)
-    except InvalidName:
-        return Kept(name, _shown(root, name), _NONE_OF_OURS)
-    except TownError as error:
-        return Kept(name, _shown(root, name), error.message)
+    found = await status(root, name)
     why = _NONE_OF_OURS if found is None else found.blocker
     return Kept(name, _shown(root, name), why) if why is not None else None
 
