@@ -127,8 +127,6 @@ class Progress:
                     change.send(Message(agent.id, task.assigned_by or SUPERVISOR_ID, done))
             for message in work.news:
                 change.send(message)
-            for event in work.events:
-                change.tell(event)
             change.tell(Event("round.finished", agent=agent.id, detail=f"Round {work.number}: ✅ completed"))
 
         agent = await self._step(work.task_ids, decide, fill)

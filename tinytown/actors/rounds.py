@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tinytown.ids import AgentId
-    from tinytown.records import Agent, Event, Task
+    from tinytown.records import Agent, Task
     from tinytown.transport.delivery import Delivery, Outcome
     from tinytown.transport.store import Store
 
@@ -28,7 +28,7 @@ class Round:
     """A round before, during and after its run.
 
     `decided` holds the outcomes that need no run. `entries` is what the prompt shows, in the order of reading.
-    `lasting` are tasks that its end leaves open; `news` and `events` are told when it has ended well.
+    `lasting` are tasks that its end leaves open; `news` is told when it has ended well.
     """
 
     number: int
@@ -37,7 +37,6 @@ class Round:
     decided: dict[int, Outcome] = field(default_factory=dict)
     lasting: tuple[TaskId, ...] = ()
     news: list[Message] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
 
     def asks_for_work(self, starts: Callable[[Message], bool] = Message.starts_a_round) -> bool:
         """There is something in it that may start a run."""
