@@ -8,14 +8,17 @@ from typing import Any
 
 from tinytown.config import Limits
 from tinytown.ids import SUPERVISOR_ID, AgentId, RuntimeId
+from tinytown.lifecycle import MissionState
 from tinytown.messages import Informational, Message, Priority, Work
+from tinytown.mission_records import Mission, SourceText, Watch, WorkItem
 from tinytown.records import Agent
 from tinytown.transport.batch import Batch, one_by_one
 from tinytown.transport.connection import Connection, Value
 from tinytown.transport.delivery import Claim, Control, ControlKind, Delivery, Fence
 from tinytown.transport.journal import Journal
-from tinytown.transport.keys import CATALOGUE, Keys
+from tinytown.transport.keys import Keys
 from tinytown.transport.mailbox import Mailbox
+from tinytown.transport.missions import Changed, Missions
 from tinytown.transport.placement import Placed, Placement, RuntimeCard, new_runtime_id
 from tinytown.transport.store import Store
 
@@ -42,6 +45,7 @@ class Parts:
         self.store = Store(self.connection, self.keys, self.limits)
         self.placement = Placement(self.connection, self.keys, self.limits)
         self.journal = Journal(self.connection, self.keys, length=self.limits.events)
+        self.missions = Missions(self.connection, self.keys)
         self.runtime: RuntimeId | None = None
 
     async def ask(self, *command: Value) -> Any:
@@ -106,6 +110,19 @@ class Parts:
             {key.decode(): value for key, value in zip(flat[::2], flat[1::2], strict=True)}
             for _, flat in await self.ask("XRANGE", self.keys(name), "-", "+")
         ]
+
+    async def mission(self, *numbers: int, state: MissionState = MissionState.RUNNING) -> Mission:
+        """A new mission with an item for each number, a watch on the first, and what they come from."""
+        mission = Mission(state=state, objectives=tuple(f"o/r#{number}" for number in numbers))
+        items = tuple(
+            WorkItem(mission.id, f"item {number}", "implement", key=f"o/r#{number}", number=number)
+            for number in numbers
+        )
+        watches = tuple(Watch(mission.id, item.id, "pr_checks", "o/r#9") for item in items[:1])
+        sources = {item.id: SourceText("ann", "MEMBER", f"do {item.title}\r\n\u2028") for item in items}
+        change = self.missions.create(self.store.change(), Changed(mission, items, watches, sources))
+        await self.store.commit(self.missions.tell(change, mission.id, "mission.started", "1 item"))
+        return mission
 
     async def pass_lease(self, agent: Agent, *deliveries: Delivery) -> None:
         """Let the leases of claimed messages run out now."""
@@ -192,8 +209,5 @@ def strays(found: Snapshot, keys: Keys) -> list[str]:
 def _known(name: str, kind: str, keys: Keys) -> bool:
     if not name.startswith(keys.prefix):
         return False
-    rest = name.removeprefix(keys.prefix)
-    return any(
-        kind == key.type and (rest.startswith(key.suffix) and rest != key.suffix if key.per else rest == key.suffix)
-        for key in CATALOGUE
-    )
+    found = keys.find(name)
+    return found is not None and found[0].type == kind

@@ -7,6 +7,8 @@ status, the exit status of `tt`, and a `hint`, the next thing to do. An error th
     ├── NotFound              404, exit 1   what was named does not exist
     │   ├── AgentNotFound
     │   ├── TaskNotFound
+    │   ├── MissionNotFound
+    │   ├── WorkItemNotFound
     │   └── NotInitialized                 no town in this directory
     ├── Invalid               422, exit 2   what was said cannot be meant
     │   ├── InvalidName
@@ -94,6 +96,28 @@ class TaskNotFound(NotFound):
     def __init__(self, task_id: str, *, hint: str | None = None) -> None:
         super().__init__(f"Task not found: {task_id}", hint=hint)
         self.task_id = task_id
+
+
+class MissionNotFound(NotFound):
+    """No mission has this id."""
+
+    code = "mission_not_found"
+    default_hint = "See what is there with: tt mission list --all"
+
+    def __init__(self, mission_id: str, *, hint: str | None = None) -> None:
+        super().__init__(f"Mission not found: {mission_id}", hint=hint)
+        self.mission_id = mission_id
+
+
+class WorkItemNotFound(NotFound):
+    """The mission has no such work item."""
+
+    code = "work_item_not_found"
+    default_hint = "See what it has with: tt mission status --work"
+
+    def __init__(self, item: str, *, hint: str | None = None) -> None:
+        super().__init__(f"Work item not found: {item}", hint=hint)
+        self.item = item
 
 
 class NotInitialized(NotFound):

@@ -58,11 +58,32 @@ class Mission(Record):
     created_at: Timestamp = field(default_factory=times.now)
     updated_at: Timestamp = field(default_factory=times.now)
     reason: str | None = None
+    home: str | None = None
+    """The repository that a bare number means, as `host/owner/name`; None without one."""
+    merge_method: str | None = None
+    """`squash`, `merge` or `rebase`; None is the first of these that the repository allows."""
+    notes: tuple[str, ...] = ()
+    """What a person wants everybody to know who gets work of it."""
+    revision: int = 0
+    """Rises with every change of anything that is of the mission."""
 
     def after(self, event: MissionEvent, now: Timestamp, reason: str | None = None) -> Mission:
         """The mission in the state that follows; `IllegalTransition` if the table has no such move."""
         state = move(MISSION, self.state, event, what=f"Mission {self.id}")
         return replace(self, state=state, updated_at=now, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceText(Record):
+    """What a work item comes from, as it was when a person asked for it; a task is made of this and nothing newer.
+
+    `association` is what its author is to the repository, in GitHub's words; `DOCUMENT` for a file of the project.
+    """
+
+    kind: ClassVar[str] = "source text"
+    author: str
+    association: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)

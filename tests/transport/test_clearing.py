@@ -39,6 +39,7 @@ async def fill(town: Parts) -> Agent:
     await town.mailbox.send(Message(ada.id, SUPERVISOR_ID, Work("for you")))
     await town.tell(ada, ControlKind.WAKE)
     await town.agent("bob")
+    await town.mission(1, 2)
     return ada
 
 

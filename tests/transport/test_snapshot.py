@@ -76,6 +76,7 @@ async def fill(town: Parts) -> None:
         await town.store.commit(town.store.change().create_task(end_of(Task(f"task {number} ünïcode \u2028"))))
     (pending,) = await town.store.tasks(TaskState.PENDING)
     await town.ask("RPUSH", town.keys("backlog"), pending.id)
+    await town.mission(1, 2)
     await town.journal.append(Event("town.initialized", detail="a town"))
 
 
@@ -95,7 +96,7 @@ async def restore(town: Parts, data: bytes, *, force: bool = False, rename: bool
 def test_every_key_of_the_catalogue_is_saved_in_a_known_form_or_left_out_for_a_reason() -> None:
     assert set(LEFT_OUT) <= {key.name for key in CATALOGUE}
     for key in SAVED:
-        assert key.per in ("", "agent", "task", "state"), f"how are all keys of {key.name} found?"
+        assert key.per in ("", "agent", "task", "mission", "state"), f"how are all keys of {key.name} found?"
         assert key.name in (NAMED if key.type == "stream" else FORMS), f"what may stand in {key.name}?"
 
 
@@ -108,7 +109,9 @@ async def test_what_is_saved_and_restored_is_the_same_town_and_the_same_bytes(fi
 
     assert await dump(filled.connection, filled.keys) == before
     assert await take(filled.connection, filled.keys) == data
-    assert counts == Restored(agents=2, tasks=5, messages=5, dead_letters=2, events=len(before["events"][0]))  # type: ignore[index]
+    assert counts == Restored(
+        agents=2, tasks=5, missions=1, messages=5, dead_letters=2, events=len(before["events"][0])
+    )  # type: ignore[index]
 
 
 async def test_a_restored_town_works(filled: Parts) -> None:
@@ -150,7 +153,7 @@ async def test_saving_changes_nothing(filled: Parts) -> None:
 async def test_an_empty_town_can_be_saved_and_restored(real_town: Parts) -> None:
     data = await take(real_town.connection, real_town.keys)
 
-    assert await restore(real_town, data) == Restored(0, 0, 0, 0, 0)
+    assert await restore(real_town, data) == Restored(0, 0, 0, 0, 0, 0)
     assert await dump(real_town.connection, real_town.keys) == {}
 
 
@@ -218,7 +221,7 @@ async def test_a_restore_needs_force_where_something_is(filled: Parts) -> None:
     data = await take(filled.connection, filled.keys)
     before = await snapshot(filled.connection)
 
-    with pytest.raises(Conflict, match="agents: 2, tasks: 5, messages: 3") as refusal:
+    with pytest.raises(Conflict, match="agents: 2, tasks: 5, missions: 1, messages: 3") as refusal:
         await restore(filled, data)
 
     assert "--force" in refusal.value.hint

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tinytown.transport.journal import Journal
 from tinytown.transport.mailbox import Mailbox
+from tinytown.transport.missions import Missions
 from tinytown.transport.placement import Placement
 from tinytown.transport.store import Store
 
@@ -55,6 +56,7 @@ class Town:
         "ground",
         "journal",
         "mailbox",
+        "missions",
         "notices",
         "nursery",
         "placement",
@@ -86,6 +88,7 @@ class Town:
         )
         self.journal = Journal(connection, ground.keys, length=limits.events)
         self.placement = Placement(connection, ground.keys, limits)
+        self.missions = Missions(connection, ground.keys)
         self._channel: Channel | None = None
 
     @classmethod

@@ -27,7 +27,7 @@ KEPT = frozenset(
 """What makes it this town, who is on duty (a runtime goes on, without agents, until new ones are spawned), who may
 call it over HTTP, and who did. Neither a reset nor a restore touches it."""
 
-FOUND_BY = frozenset({"", "agent", "task", "state", "runtime"})
+FOUND_BY = frozenset({"", "agent", "task", "mission", "state", "runtime"})
 """The kinds of keys that can be listed from an index. A test holds the catalogue to them."""
 
 
@@ -65,14 +65,17 @@ def delete_task(change: Change, keys: Keys, seen: Seen[Task]) -> Change:
 
 
 async def clear_town(connection: Connection, keys: Keys, event: Event, *, states: type[TaskState], events: int) -> int:
-    """Delete all agents, tasks and messages in one step; gives how many keys that were.
+    """Delete all agents, tasks, missions and messages in one step; gives how many keys that were.
 
     The supervisor stays, with an empty mailbox. `event` is the first of the new journal, which keeps `events`.
     """
     whole = [keys(key.name) for key in CATALOGUE if not key.per and key.type != "channel" and key.name not in KEPT]
     whole += [keys(key.name, state) for key in CATALOGUE if key.per == "state" for state in states]
     groups = [event.to_fields(), whole]
-    groups += [[keys.prefix + key.suffix for key in CATALOGUE if key.per == kind] for kind in ("agent", "task")]
+    groups += [
+        [word for key in CATALOGUE if key.per == kind for word in (keys.prefix + key.suffix, key.tail)]
+        for kind in ("agent", "task", "mission")
+    ]
     arguments: list[Value] = [events, SUPERVISOR_ID]
     for group in groups:
         arguments += (len(group), *group)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Key(NamedTuple):
-    """One row of the catalogue. `per` names what the last part of the key is, empty for one key a town."""
+    """One row of the catalogue. `per` names what stands behind the suffix, empty for one key a town."""
 
     name: str
     suffix: str
@@ -22,6 +22,8 @@ class Key(NamedTuple):
     type: str
     owner: str
     purpose: str
+    tail: str = ""
+    """Ends the key, behind what it is of."""
 
 
 CATALOGUE: tuple[Key, ...] = (
@@ -61,6 +63,13 @@ CATALOGUE: tuple[Key, ...] = (
     Key("unplaced", "unplaced", "", "set", "placement", "agents that wait for a runtime"),
     Key("runtimes", "runtimes", "", "zset", "placement", "runtime -> end of its lease (ms, server time)"),
     Key("runtime", "runtime:", "runtime", "string", "placement", "what a runtime is (JSON)"),
+    Key("mission", "mission:", "mission", "string", "missions", "record (JSON); guards all that is of the mission"),
+    Key("mission_work", "mission:", "mission", "hash", "missions", "work item id -> record (JSON)", ":work"),
+    Key("mission_watch", "mission:", "mission", "hash", "missions", "watch id -> record (JSON)", ":watch"),
+    Key("mission_text", "mission:", "mission", "hash", "missions", "work item id -> its source (JSON)", ":text"),
+    Key("mission_events", "mission:", "mission", "list", "missions", "its last events (JSON)", ":events"),
+    Key("mission_active", "mission:active", "", "set", "missions", "ids of missions that a scheduler works on"),
+    Key("missions", "missions", "", "zset", "missions", "mission ids by creation; the index of missions"),
     Key("events", "events", "", "stream", "journal", "what happened, bounded"),
     Key("api_keys", "api_keys", "", "hash", "api_keys", "id -> an API key: its hash, its scopes, its end (JSON)"),
     Key("api_key_uses", "api_key_uses", "", "hash", "api_keys", "id -> when an API key was last used (ms)"),
@@ -74,7 +83,11 @@ CATALOGUE: tuple[Key, ...] = (
 )
 
 _BY_NAME = {key.name: key for key in CATALOGUE}
-_BY_SUFFIX = {key.suffix: key for key in CATALOGUE}
+_WHOLE = {key.suffix: key for key in CATALOGUE if not key.per}
+_BY_HEAD: dict[str, list[Key]] = {}
+for _row in sorted(CATALOGUE, key=lambda row: -len(row.tail)):
+    if _row.per:
+        _BY_HEAD.setdefault(_row.suffix, []).append(_row)
 
 LANE_KEYS = ("urgent", "high", "inbox", "low")
 """Names of the lanes' keys in the order of reading."""
@@ -132,20 +145,24 @@ class Keys:
         self.prefix = f"tt:{escape(town)}:"
 
     def __call__(self, name: str, part: str = "") -> str:
-        """The key of this name, for this agent, task, runtime or state where the catalogue wants one."""
+        """The key of this name, for this agent, task, mission, runtime or state where the catalogue wants one."""
         key = _BY_NAME[name]
         if bool(key.per) != bool(part):
             raise ValueError(f"key {name!r} takes {'an ' + key.per if key.per else 'nothing more'}")
-        return self.prefix + key.suffix + part
+        return self.prefix + key.suffix + part + key.tail
 
     def find(self, key: str) -> tuple[Key, str] | None:
-        """The row of the catalogue for a key of this town, and its last part; None when there is no such key."""
+        """The row of the catalogue for a key of this town, and what it is of; None when there is no such key."""
         if not key.startswith(self.prefix):
             return None
         rest = key[len(self.prefix) :]
+        if rest in _WHOLE:
+            return _WHOLE[rest], ""
         head, colon, part = rest.partition(":")
-        row = _BY_SUFFIX.get(head + colon if part else rest)
-        return (row, part) if row is not None and bool(row.per) == bool(part) else None
+        for row in _BY_HEAD.get(head + colon, ()):
+            if part.endswith(row.tail) and len(part) > len(row.tail):
+                return row, part.removesuffix(row.tail)
+        return None
 
     def lanes(self, agent_id: str) -> list[str]:
         """The four lanes of an agent, in the order of reading."""
@@ -161,7 +178,8 @@ def lua_names(source: str) -> str:
     for name in dict.fromkeys(_USED.findall(source)):
         key = _BY_NAME[name]
         if key.per:
-            lines.append(f"local function K_{name}(part) return KEYS[1] .. '{key.suffix}' .. part end")
+            tail = f" .. '{key.tail}'" if key.tail else ""
+            lines.append(f"local function K_{name}(part) return KEYS[1] .. '{key.suffix}' .. part{tail} end")
         else:
             lines.append(f"local K_{name} = KEYS[1] .. '{key.suffix}'")
     return "\n".join(lines)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tinytown.transport.connection import Connection, Reply, Value
     from tinytown.transport.keys import Key, Keys
 
+_PER = ("", "agent", "task", "mission")
+"""What the keys of a snapshot are of, in the order of the scripts."""
+
 _GROUP = 250
 """Elements in one command of a restore: a script passes on some thousand words at most."""
 
@@ -42,6 +45,7 @@ class Restored:
 
     agents: int
     tasks: int
+    missions: int
     messages: int
     dead_letters: int
     events: int
@@ -60,6 +64,7 @@ class Snapshot:
         return Restored(
             agents=len(self.content.hashes.get(Place("names"), ())),
             tasks=len(self.content.zsets.get(Place("tasks"), ())),
+            missions=len(self.content.zsets.get(Place("missions"), ())),
             messages=sum(1 for _ in messages(self.content)),
             dead_letters=streams.get("dlq", 0) + streams.get("quarantine", 0),
             events=streams.get("events", 0),
@@ -111,7 +116,7 @@ def parse(data: bytes, keys: Keys, *, rename: bool = False) -> Snapshot:
 async def load(connection: Connection, keys: Keys, snapshot: Snapshot, *, force: bool) -> Restored:
     """Put the snapshot in the place of all that the town holds.
 
-    Without `force`: `Conflict` while a runtime lives, or when agents, tasks or messages are there. Always:
+    Without `force`: `Conflict` while a runtime lives, or when agents, tasks, missions or messages are there. Always:
     `Conflict` when the town is of another version than the snapshot. Nothing was changed then.
     """
     content = snapshot.content
@@ -126,7 +131,7 @@ async def load(connection: Connection, keys: Keys, snapshot: Snapshot, *, force:
         new_id(),
         "" if supervisor in content.strings else keys(*supervisor),
         content.strings.get(Place("tags"), b"0"),
-        *(word for per in ("", "agent", "task") for word in _counted(_heads(cleared, keys, per))),
+        *(word for per in _PER for word in _counted(_ends(cleared, keys, per))),
         *_counted([word for pair in epochs.items() for word in pair]),
         len(writes),
     ]
@@ -148,9 +153,10 @@ def _refuse(reply: list[int | bytes], keys: Keys) -> None:
             hint="Stop it first with 'tt stop', or replace it under them: tt restore --force",
         )
     if code == -2:
-        agents, tasks, waiting = told
+        agents, tasks, missions, waiting = told
+        what = f"agents: {agents}, tasks: {tasks}, missions: {missions}, messages: {waiting}"
         raise Conflict(
-            f"Town '{town}' is not empty (agents: {agents}, tasks: {tasks}, messages: {waiting})",
+            f"Town '{town}' is not empty ({what})",
             hint="To replace all of it: tt restore --force (and before that, to keep it: tt save)",
         )
     if code == -3:
@@ -177,6 +183,8 @@ def describe(snapshot: Snapshot) -> list[str]:
     parts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
     lines.append(f"Tasks: {counts.tasks}{f' ({parts})' if parts else ''}")
     lines.append(f"Backlog: {len(content.lists.get(Place('backlog'), ()))}")
+    if counts.missions:
+        lines.append(f"Missions: {counts.missions}, each at rest until 'tt mission resume'")
     snoozed = len(content.zsets.get(Place("snoozed"), ()))
     lines.append(f"Messages: {counts.messages} ({snoozed} snoozed), {counts.dead_letters} set aside")
     lines.append(f"Events: {counts.events}")
@@ -201,10 +209,10 @@ async def dump(connection: Connection, keys: Keys) -> dict[str, object]:
 
 async def _at_rest(connection: Connection, keys: Keys) -> Content:
     """The content of a town, read at one moment."""
-    rows = [key for per in ("", "agent", "task") for key in _rows(GATHERED, keys, per)]
+    rows = [key for per in _PER for key in _rows(GATHERED, keys, per)]
     arguments: list[Value] = [*_knowing()]
-    for per in ("", "agent", "task"):
-        arguments += _counted([word for _, kind, head in _rows(GATHERED, keys, per) for word in (kind, head)])
+    for per in _PER:
+        arguments += _counted([word for _, *words in _rows(GATHERED, keys, per) for word in words])
     reply = await scripts.GATHER.run(connection, keys.prefix, arguments, repeat=True)
     try:
         content = _content([row[:2] for row in rows], cast("list[tuple[int, bytes, Reply]]", reply))
@@ -225,19 +233,20 @@ def _counted(words: Sequence[Value]) -> list[Value]:
     return [len(words), *words]
 
 
-def _rows(catalogue: Iterable[Key], keys: Keys, per: str) -> list[tuple[Place, str, str]]:
-    """The place, the type and the key of each row that a town has one of; or the heads of those that each has."""
+def _rows(catalogue: Iterable[Key], keys: Keys, per: str) -> list[tuple[Place, str, str, str]]:
+    """The place and the type of each row that a town has one of, or that each agent (task, mission) has; and how its
+    key begins and ends."""
     found = []
     for key in catalogue:
         if key.per == "state" and not per:
-            found += [(Place(key.name, state), key.type, keys(key.name, state)) for state in TaskState]
+            found += [(Place(key.name, state), key.type, keys(key.name, state), "") for state in TaskState]
         elif key.per == per:
-            found.append((Place(key.name), key.type, keys.prefix + key.suffix))
+            found.append((Place(key.name), key.type, keys.prefix + key.suffix, key.tail))
     return found
 
 
-def _heads(catalogue: Iterable[Key], keys: Keys, per: str) -> list[str]:
-    return [head for _, _, head in _rows(catalogue, keys, per)]
+def _ends(catalogue: Iterable[Key], keys: Keys, per: str) -> list[str]:
+    return [word for _, _, *ends in _rows(catalogue, keys, per) for word in ends]
 
 
 def _content(rows: Sequence[tuple[Place, str]], found: Iterable[tuple[int, bytes, Reply]]) -> Content:

@@ -24,6 +24,7 @@ from tinytown.transport.store import Seen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tinytown.mission_records import Mission
     from tinytown.records import Agent, Task
 
 LEFT_OUT: Mapping[str, str] = {
@@ -45,6 +46,7 @@ LEFT_OUT: Mapping[str, str] = {
     "runtime": "tells of running processes",
     "answers": "is for programs that ask again within a day",
     "answers_until": "goes with the answers",
+    "mission_active": "tells of missions that go on by themselves; restored ones wait for a person",
     "activity": "is of the original, and nothing reads it",
     "stop": "is of the original, and nothing reads it",
     "bell": "is a channel",
@@ -109,6 +111,7 @@ class Records:
 
     agents: dict[str, Seen[Agent]]
     tasks: dict[str, Seen[Task]]
+    missions: dict[str, Mission]
 
 
 def bring_to_rest(content: Content, records: Records) -> None:
@@ -156,6 +159,7 @@ def _index(content: Content, records: Records) -> None:
     tasks = [seen.record for seen in records.tasks.values()]
     content.hashes.pop(Place("names"), None)
     content.zsets.pop(Place("tasks"), None)
+    content.zsets.pop(Place("missions"), None)
     for place in [place for place in content.sets if place.name in ("held", "tasks_in")]:
         del content.sets[place]
     names = {agent.name.encode(): agent.id.encode() for agent in agents if agent.id != SUPERVISOR_ID}
@@ -166,6 +170,10 @@ def _index(content: Content, records: Records) -> None:
         content.sets[Place("held")] = held
     if tasks:
         content.zsets[Place("tasks")] = {task.id.encode(): round(seconds_of(task.created_at) * 1000) for task in tasks}
+    if records.missions:
+        content.zsets[Place("missions")] = {
+            mission.id.encode(): round(seconds_of(mission.created_at) * 1000) for mission in records.missions.values()
+        }
     for task in tasks:
         content.sets.setdefault(Place("tasks_in", task.state), set()).add(task.id.encode())
     known = {task.id.encode() for task in tasks}

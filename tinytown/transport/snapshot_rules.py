@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 from tinytown.errors import BadMessage, InvalidName
 from tinytown.ids import SUPERVISOR_ID, agent_name, is_id
 from tinytown.lifecycle import TaskState
-from tinytown.records import Agent, Record, Task
+from tinytown.mission_records import Mission, SourceText, Watch, WorkItem
+from tinytown.records import Agent, Event, Record, Task
 from tinytown.text import one_line
 from tinytown.transport.snapshot_content import CLAIMED, SAVED, SNOOZED, Content, Place, Records
 from tinytown.transport.store import Seen
@@ -74,6 +75,12 @@ FORMS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
     "backlog": (_ID,),
     "waiting": (_ID,),
     "dependents": (_ID,),
+    "mission": (_ANY,),
+    "mission_work": (_ID, _ANY),
+    "mission_watch": (_ID, _ANY),
+    "mission_text": (_ID, _ANY),
+    "mission_events": (_ANY,),
+    "missions": (_ID,),
     "epochs": (_ACTOR, _NUMBER),
     # Gathered, and never in a file.
     "inflight": (_NUMBER, CLAIMED),
@@ -171,7 +178,7 @@ def _position(place: Place, name: bytes) -> tuple[int, int]:
 
 
 def _records(content: Content) -> Records:
-    records = Records({}, {})
+    records = Records({}, {}, {})
     names: set[str] = set()
     for place, raw in content.strings.items():
         if place.name == "agent":
@@ -181,7 +188,37 @@ def _records(content: Content) -> Records:
             records.agents[place.part] = Seen(agent, raw)
         elif place.name == "task":
             records.tasks[place.part] = Seen(_record(Task, place, raw), raw)
+        elif place.name == "mission":
+            records.missions[place.part] = _record(Mission, place, raw)
+    _check_missions(content, records)
     return records
+
+
+_PARTS_OF_A_MISSION: Mapping[str, type[WorkItem | Watch | SourceText]] = {
+    "mission_work": WorkItem,
+    "mission_watch": Watch,
+    "mission_text": SourceText,
+}
+
+
+def _check_missions(content: Content, records: Records) -> None:
+    for place, held in content.hashes.items():
+        record = _PARTS_OF_A_MISSION.get(place.name)
+        if record is not None:
+            for name, raw in held.items():
+                # Each stands under its id; of a text that is the id of its item.
+                _record(record, Place(place.name, name.decode("ascii")), raw)
+            _of_a_mission(place, records)
+    for place, events in content.lists.items():
+        if place.name == "mission_events":
+            for raw in events:
+                _record(Event, place, raw)
+            _of_a_mission(place, records)
+
+
+def _of_a_mission(place: Place, records: Records) -> None:
+    if place.part not in records.missions:
+        raise _at(place, "there is no such mission")
 
 
 def _check_name(place: Place, agent: Agent, names: set[str]) -> None:
@@ -195,7 +232,8 @@ def _check_name(place: Place, agent: Agent, names: set[str]) -> None:
 
 
 _BASES = {
-    record: [(item.name, str(item.type).partition(" | ")[0]) for item in fields(record)] for record in (Agent, Task)
+    record: [(item.name, str(item.type).partition(" | ")[0]) for item in fields(record)]
+    for record in (Agent, Task, Mission, WorkItem, Watch, SourceText, Event)
 }
 
 
@@ -210,9 +248,9 @@ def _record(record: type[_R], place: Place, raw: bytes) -> _R:
             continue
         if (
             (base == "Timestamp" and not _is_time(value))
-            or (base in ("AgentId", "TaskId") and not is_id(value))
-            or (base == "int" and not 0 <= value < MOST_NUMBER)
-            or (name == "id" and value != place.part)
+            or (base in ("AgentId", "TaskId", "MissionId", "WorkItemId", "WatchId") and not is_id(value))
+            or (base == "int" and not (-MOST_NUMBER if name == "priority" else 0) <= value < MOST_NUMBER)
+            or (name == "id" and record is not Event and value != place.part)
         ):
             raise _at(place, f"'{name}' cannot be {shown(value)}")
     return found

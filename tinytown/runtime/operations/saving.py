@@ -75,6 +75,7 @@ class Restored:
     left_out: bool = False
     agents: int = 0
     tasks: int = 0
+    missions: int = 0
     messages: int = 0
 
 
@@ -117,7 +118,8 @@ async def restore(town: Town, request: Restore) -> Restored:
     elif unread:
         raise _unread(commands)
     counts = await snapshot.load(town.connection, town.keys, found, force=request.force)
-    detail = f"{counts.agents} agents, {counts.tasks} tasks, {counts.messages} messages, by {town.caller.name}"
+    held = f"{counts.agents} agents, {counts.tasks} tasks, {counts.missions} missions, {counts.messages} messages"
+    detail = f"{held}, by {town.caller.name}"
     await town.journal.append(Event("town.restored", detail=detail))
     return Restored(
         str(path),
@@ -128,6 +130,7 @@ async def restore(town: Town, request: Restore) -> Restored:
         left_out=bool(commands) and request.without_verify,
         agents=counts.agents,
         tasks=counts.tasks,
+        missions=counts.missions,
         messages=counts.messages,
     )
 

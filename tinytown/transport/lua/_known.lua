@@ -36,3 +36,7 @@ local function known_tasks(states)
   for _, state in ipairs(states) do lists[#lists + 1] = redis.call('SMEMBERS', K_tasks_in(state)) end
   return union(lists)
 end
+
+local function known_missions()
+  return union({redis.call('ZRANGE', K_missions, 0, -1), redis.call('SMEMBERS', K_mission_active)})
+end

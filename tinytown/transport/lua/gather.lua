@@ -1,9 +1,9 @@
 #!lua flags=no-writes,allow-oom
 --@ include _known
 -- Reads a town as a whole, at one moment.
--- ARGV: supervisor, counted states of tasks, then three counted lists of words, a type and a key in turn: keys that
---   there is one of; heads of keys that each agent has; heads of keys that each task has.
--- Returns for each key that there is {its number among the types and keys above, last part, content}.
+-- ARGV: supervisor, counted states of tasks, then four counted lists of words, in turn a type, and how a key begins
+--   and ends: of keys that there is one of, that each agent has, that each task has, that each mission has.
+-- Returns for each key that there is {its number among the keys above, what it is of, content}.
 local function stream(key)
   if redis.call('EXISTS', key) == 0 then return false end
   local question, told = {'XINFO', 'STREAM', key}, {}
@@ -28,10 +28,10 @@ local agents, states = known_agents(take()), take_list()
 local number, out = 0, {}
 
 local function gather(rows, parts)
-  for place = 1, #rows, 2 do
+  for place = 1, #rows, 3 do
     number = number + 1
     for _, part in ipairs(parts) do
-      local content = read[rows[place]](rows[place + 1] .. part)
+      local content = read[rows[place]](rows[place + 1] .. part .. rows[place + 2])
       if content and #content > 0 then out[#out + 1] = {number, part, content} end
     end
   end
@@ -40,4 +40,5 @@ end
 gather(take_list(), {''})
 gather(take_list(), agents)
 gather(take_list(), known_tasks(states))
+gather(take_list(), known_missions())
 return out
