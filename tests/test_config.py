@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tinytown.config import (
     AgentSettings,
     Limits,
+    MissionSettings,
     RedisSettings,
     RestartSettings,
     RuntimeSettings,
@@ -440,6 +441,33 @@ def test_a_cloned_project_sets_nothing_up_and_verifies_nothing_before_it_is_acce
     shown = "\n".join(show(settings.executable))
     assert "./evil" in shown
     assert "./evil too" in shown
+
+
+# --- missions ---
+
+
+def test_the_rules_of_missions_have_the_defaults_of_the_manual() -> None:
+    found = parse().mission
+    assert (found.tick_secs, found.max_parallel_items, found.watch_interval_secs) == (30.0, 2, 180)
+    assert (found.reviewer_required, found.auto_merge, found.merge_method) == (True, False, "auto")
+    assert found.bugbot_logins == ("cursor", "bugbot")
+
+
+def test_the_rules_of_missions_are_read_key_by_key_from_both_files() -> None:
+    found = parse(
+        '[mission]\nmax_parallel_items = 4\nbugbot_logins = ["sonar"]\nmerge_method = "rebase"',
+        '[mission]\nmax_parallel_items = 9\nauto_merge = true\ntick_secs = "1m"',
+    ).mission
+    assert found == MissionSettings(
+        tick_secs=60.0, max_parallel_items=4, auto_merge=True, merge_method="rebase", bugbot_logins=("sonar",)
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ['merge_method = "fast-forward"', "max_parallel_items = 0", "tick_secs = 0", 'bugbot_logins = [""]']
+)
+def test_a_rule_of_missions_that_cannot_be_kept_is_refused(line: str) -> None:
+    assert str(refusal(f"[mission]\n{line}")).startswith("tinytown.toml: mission.")
 
 
 # --- errors ---

@@ -22,6 +22,7 @@ from tinytown.config_sections import (
     AgentSettings,
     BacklogSettings,
     Limits,
+    MissionSettings,
     RedisSettings,
     RestartSettings,
     RuntimeSettings,
@@ -47,6 +48,7 @@ __all__ = (
     "AgentSettings",
     "BacklogSettings",
     "Limits",
+    "MissionSettings",
     "RedisSettings",
     "RestartSettings",
     "RuntimeSettings",
@@ -85,6 +87,7 @@ class Settings:
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
     backlog: BacklogSettings = field(default_factory=BacklogSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
+    mission: MissionSettings = field(default_factory=MissionSettings)
     verify: tuple[VerifyCommand, ...] = ()
     agent_clis: Mapping[str, AgentCli] = field(default_factory=dict)
     townhall: Mapping[str, ConfigValue] = field(default_factory=dict, repr=False)
@@ -171,6 +174,7 @@ def _combine(
         runtime=_section(RuntimeSettings, "runtime", project, user),
         backlog=_section(BacklogSettings, "backlog", project, user),
         agent=_section(AgentSettings, "agent", project, user),
+        mission=_section(MissionSettings, "mission", project, user),
         verify=_verify(top.get("verify", [])),
         agent_clis={
             **_agent_clis(_sub(user, "agent_clis"), user_source),
@@ -210,7 +214,7 @@ def _sub(table: Table, key: str) -> Table:
     return cast("Table", table.get(key, {}))
 
 
-_S = TypeVar("_S", Limits, RestartSettings, RuntimeSettings, BacklogSettings, AgentSettings)
+_S = TypeVar("_S", Limits, RestartSettings, RuntimeSettings, BacklogSettings, AgentSettings, MissionSettings)
 
 
 def _section(kind: type[_S], key: str, project: Table, user: Table) -> _S:

@@ -60,7 +60,9 @@ def _key(default: _T, rule: Rule) -> _T:
 
 
 def _rules_of(
-    section: type[Limits | RestartSettings | RuntimeSettings | BacklogSettings | AgentSettings | VerifyCommand],
+    section: type[
+        Limits | RestartSettings | RuntimeSettings | BacklogSettings | AgentSettings | MissionSettings | VerifyCommand
+    ],
 ) -> Rules:
     return {item.name: item.metadata["rule"] for item in fields(section)}
 
@@ -158,6 +160,28 @@ class AgentSettings:
     """The command that makes a new worktree ready, such as `npm ci`. Split as a shell would, run without one."""
     port_base: int = _key(20_000, whole(1024, 65_526))
     """Each worktree has ten ports of its own, from here on; their first is in `TINYTOWN_PORT_BASE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissionSettings:
+    """How missions work, where `tt mission start` does not say otherwise."""
+
+    tick_secs: float = _key(30.0, duration(0.05, _HOUR))
+    """How often the scheduler looks at each mission, besides the bells."""
+    max_parallel_items: int = _key(2, whole(1, 1000))
+    """Work items of one mission that are in work at once."""
+    reviewer_required: bool = _key(default=True, rule=flag())
+    """What is done waits for a review."""
+    auto_merge: bool = _key(default=False, rule=flag())
+    """A pull request that is approved and green is merged without a person."""
+    merge_method: Literal["auto", "squash", "merge", "rebase"] = _key(
+        "auto", choice("auto", "squash", "merge", "rebase")
+    )
+    """`auto`: the first of squash, merge and rebase that the repository allows."""
+    watch_interval_secs: int = _key(180, whole(1, 86_400))
+    """How often a pull request is looked at."""
+    bugbot_logins: tuple[str, ...] = _key(("cursor", "bugbot"), texts(text("the login of a bot, without [bot]")))
+    """The bots whose findings have to be mended before a merge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +332,7 @@ _SHARED: Rules = {
     "runtime": _rules_of(RuntimeSettings),
     "backlog": _rules_of(BacklogSettings),
     "agent": _rules_of(AgentSettings),
+    "mission": _rules_of(MissionSettings),
     "verify": Listed(_rules_of(VerifyCommand), needed="command"),
     "townhall": _TOWNHALL,
 }
