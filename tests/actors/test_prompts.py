@@ -48,6 +48,14 @@ def test_the_agent_learns_who_it_is_and_where() -> None:
     assert "(you are ada)" in text
 
 
+def test_an_answer_is_told_from_new_work() -> None:
+    asked = Message(ADA.id, SUPERVISOR_ID, Query("Which port?"))
+    reply = Message(SUPERVISOR_ID, ADA.id, Work("8080"), correlation_id=asked.id)
+
+    assert "### 1. answer, go on with it from conductor" in prompt(Entry(reply, "conductor"))
+    assert "answer, go on" not in prompt(entry(Work("dig")))
+
+
 @pytest.mark.parametrize("role", [None, "ada"])
 def test_a_role_that_is_only_the_name_is_not_repeated(role: str | None) -> None:
     assert "in the role of" not in prompt(task_entry("do it"), agent=Agent(name="ada", cli="any", role=role))

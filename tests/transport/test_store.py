@@ -23,9 +23,10 @@ from tinytown.errors import (
 )
 from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId, new_id
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
-from tinytown.messages import TaskAssign
+from tinytown.messages import Priority, TaskAssign
 from tinytown.records import Agent, Event, Task
 from tinytown.transport.delivery import Control, ControlKind
+from tinytown.transport.mailbox import LANE_NUMBER
 from tinytown.transport.multiplexed import MultiplexedConnection
 from tinytown.transport.store import Change, Raced, Store
 
@@ -143,6 +144,30 @@ async def test_a_record_that_was_changed_meanwhile_is_not_overwritten(town: Part
     with pytest.raises(Raced):
         await town.store.commit(late.tell(Event("agent.state", agent=ada.id)).send(work(ada)))
 
+    assert await snapshot(town.connection) == before
+
+
+async def test_a_message_is_taken_in_the_same_commit_once(town: Parts) -> None:
+    ada, bob = await town.agent("ada"), await town.agent("bob")
+    first, second = work(ada, "first"), work(ada, "second")
+    for message in (first, second):
+        await town.mailbox.send(message)
+    taking = town.store.change().take(ada.id, LANE_NUMBER[Priority.NORMAL], first.encode()).send(work(bob))
+
+    await town.store.commit(taking)
+
+    assert await town.mailbox.peek(ada.id) == [second]
+    assert len(await town.mailbox.peek(bob.id)) == 1
+    before = await snapshot(town.connection)
+    with pytest.raises(Raced):
+        await town.store.commit(
+            town.store.change().take(ada.id, LANE_NUMBER[Priority.NORMAL], first.encode()).send(work(bob))
+        )
+    # In another lane it does not lie either.
+    with pytest.raises(Raced):
+        await town.store.commit(
+            town.store.change().take(ada.id, LANE_NUMBER[Priority.URGENT], second.encode()).send(work(bob))
+        )
     assert await snapshot(town.connection) == before
 
 

@@ -32,7 +32,7 @@ READ = {
 }  # fmt: skip
 WRITE = {
     "task.assign", "task.complete", "task.fail", "task.cancel", "message.send", "backlog.add", "backlog.claim",
-    "backlog.assign_all", "backlog.remove",
+    "backlog.assign_all", "backlog.remove", "inbox.answer",
 }  # fmt: skip
 MANAGE = {
     "agent.spawn", "agent.kill", "agent.close", "agent.restart", "agent.prune", "agent.interrupt", "agent.resume",
@@ -170,6 +170,9 @@ async def every_tool(client: Client) -> set[str]:
     sent = await call("message.send", to="ada", message="hurry", kind="info", urgent=True)
     assert (sent["priority"], sent["to_name"]) == ("urgent", "ada")
     assert (await call("agent.inbox", agent="ada"))["waiting"] == 2
+    asked = await call("message.send", to="conductor", message="May I?", kind="query", **{"from": "ada"})
+    answered = await call("inbox.answer", message_id=asked["id"], answer="Yes")
+    assert (answered["to"]["name"], answered["message"]["correlation_id"]) == ("ada", asked["id"])
     assert "runtime" in (await call("why", subject="ada"))["sentence"].lower()
     done = await call("task.complete", task_id=task["task_id"], result="dry")
     assert (done["state"], done["result"]) == ("completed", "dry")

@@ -125,8 +125,17 @@ async def test_messages_and_inboxes(made: Path) -> None:
         assert [(each["from_name"], each["kind"], each["text"]) for each in mine["messages"]] == [
             ("bob", "query", "may I?")
         ]
+        (question,) = mine["messages"]
+        path = f"/v1/inbox/{question['id']}/answer"
+        answered = await town.post(path, {"answer": "you may"}, 201)
+        assert (answered["to"]["name"], answered["message"]["correlation_id"]) == ("bob", question["id"])
+        assert (await town.get("/v1/inbox"))["total"] == 0
+        assert (await town.get("/v1/agents/bob/inbox"))["messages"][0]["text"].startswith("you may\n")
+        again = await town.post(path, {"answer": "you may not"}, 409)
+        assert (again["code"], again["detail"].endswith(": you may")) == ("conflict", True)
+        assert (await town.post("/v1/inbox/12345678/answer", {"answer": "x"}, 404))["code"] == "not_found"
         everybody = await town.get("/v1/inboxes")
-        assert [(each["agent"]["name"], each["waiting"]) for each in everybody["agents"]] == [("ada", 1), ("bob", 0)]
+        assert [(each["agent"]["name"], each["waiting"]) for each in everybody["agents"]] == [("ada", 1), ("bob", 1)]
         assert (await town.post("/v1/messages/send", {"to": "eve", "message": "x"}, 404))["code"] == "agent_not_found"
 
 

@@ -160,6 +160,8 @@ def _manual(agent: Agent, tasks: Sequence[str]) -> str:
 def _section(number: int, entry: Entry, mark: str) -> str:
     message = entry.message
     kind = _KINDS.get(message.body.type, message.body.type)
+    if isinstance(message.body, Work) and message.correlation_id is not None:
+        kind = "answer, go on with it"
     urgent = "🚨 URGENT " if message.priority is Priority.URGENT else ""
     what = f" {entry.task.id}" if entry.task is not None else ""
     tags = f" (tags: {', '.join(entry.task.tags)})" if entry.task is not None and entry.task.tags else ""

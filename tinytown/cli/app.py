@@ -63,6 +63,7 @@ def build() -> App:
         ("list", agents.list_agents),
         ("status", town.status),
         ("inbox", messages.inbox),
+        ("answer", messages.answer),
         ("send", messages.send),
         ("kill", agents.kill),
         ("interrupt", agents.interrupt),

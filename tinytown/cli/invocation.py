@@ -51,6 +51,7 @@ ACTIONS: dict[str, str] = {
     "task cancel": "tasks:cancel",
     "send": "messages:send",
     "inbox": "messages:inbox",
+    "answer": "messages:answer",
     "inbox --all": "messages:inboxes",
     "tasks": "messages:tasks",
     "backlog add": "backlog:add",

@@ -90,6 +90,17 @@ class Mailroom:
             found.append(Contents(agent_id, await self._letters(letters), len(held)))
         return found
 
+    async def lying(self, agent_id: AgentId) -> list[Letter]:
+        """What lies in the lanes of one mailbox, in the order of reading: all that `Change.take` can take."""
+        lanes = await self._connection.pipeline(
+            [("LRANGE", lane, 0, -1) for lane in self._keys.lanes(agent_id)], repeat=True
+        )
+        return [
+            Letter(number, raw, _decoded(raw))
+            for number, lane in enumerate(lanes, 1)
+            for raw in cast("list[bytes]", lane)
+        ]
+
     async def move(
         self, change: Change, contents: Contents, kept: Sequence[bool], to: AgentId | None, *, by_force: bool
     ) -> None:

@@ -69,6 +69,7 @@ class Change:
         self._keys = keys
         self.fence = fence
         self.checks: list[tuple[str, str, bytes]] = []
+        self.taken: list[tuple[str, int, bytes]] = []
         self.writes: list[tuple[Value, ...]] = []
         self.messages: list[Message] = []
         self.events: list[Event] = []
@@ -142,6 +143,11 @@ class Change:
         self.checks.append((key, "!", b""))
         return self
 
+    def take(self, agent_id: AgentId, lane: int, raw: bytes) -> Change:
+        """Be done with a message that lies in this lane (1 is the first that is read) of this agent."""
+        self.taken.append((agent_id, lane, raw))
+        return self
+
     def send(self, message: Message) -> Change:
         """Send a message with it."""
         self.messages.append(message)
@@ -189,9 +195,9 @@ class Store:
     async def commit(self, change: Change) -> None:
         """Do all of it or nothing.
 
-        Raises `Raced` when a record is not what was read, `LeaseLost` when the actor's epoch is over, and the
-        refusals of `Mailbox.send` for its messages. Under a fence it is done on a full server, too: a turn that is
-        over must be told, or its messages could never leave.
+        Raises `Raced` when a record is not what was read or a message to be taken is not there any more,
+        `LeaseLost` when the actor's epoch is over, and the refusals of `Mailbox.send` for its messages. Under a
+        fence it is done on a full server, too: a turn that is over must be told, or its messages could never leave.
         """
         script = scripts.COMMIT if change.fence is None else scripts.FINISH
         self.judge(change, await script.run(self._connection, self._keys.prefix, self.words(change)))
@@ -216,6 +222,9 @@ class Store:
         words.append(len(change.checks))
         for check in change.checks:
             words += check
+        words.append(len(change.taken))
+        for taken in change.taken:
+            words += taken
         words.append(len(change.writes))
         for write in change.writes:
             words += (len(write), *write)

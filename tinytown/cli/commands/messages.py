@@ -1,4 +1,4 @@
-"""`tt send`, `tt inbox`, and the old `tt tasks`."""
+"""`tt send`, `tt inbox`, `tt answer`, and the old `tt tasks`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tinytown.runtime.operations import messages as operations
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
+    from tinytown.runtime.operations.answering import Answer
     from tinytown.runtime.operations.messages import Inbox, Inboxes, Send
 
 
@@ -36,6 +37,24 @@ def inbox(request: Inbox, common: Common) -> int:
         say(dump(render.encode(view)))
     else:
         say(*render.inbox(view))
+        if render.is_answerable(view):
+            note('Answer one: tt answer ID "..."')
+    return 0
+
+
+def answer(request: Answer, common: Common) -> int:
+    """Answer a message in the person's inbox."""
+    from tinytown.runtime.operations import answering
+
+    result = ask(common, answering.answer, replace(request, text=text_or_input(request.text)))
+    if common.json:
+        from tinytown.cli.render.encode import dump, fields_of
+
+        say(dump(fields_of(result.message, to_name=result.to.name)))
+    else:
+        say(render.answered(result))
+    if result.note:
+        note(f"Note: {result.note}")
     return 0
 
 

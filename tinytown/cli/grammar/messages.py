@@ -1,4 +1,4 @@
-"""`tt send`, `tt inbox`, and the old `tt tasks`."""
+"""`tt send`, `tt inbox`, `tt answer`, and the old `tt tasks`."""
 
 from typing import Annotated
 
@@ -44,6 +44,26 @@ def inbox(
     Example: tt inbox backend
     """
     return requests.inbox(options.common(), agent, everyone=everyone)
+
+
+def answer(
+    message: Annotated[
+        str, Parameter(help="Id of a message in your inbox, or a unique prefix of 4 characters and more.")
+    ],
+    text: Annotated[str, Parameter(help="What to answer, in quotes; '-' reads it from standard input.")],
+    /,
+    *,
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Answer a message in your inbox.
+
+    It goes to whoever wrote it, and the message leaves your inbox. See what waits, with the ids, with 'tt inbox'.
+
+    Example: tt answer 6b86b273 "Port 8080"
+    """
+    from tinytown.runtime.operations.answering import Answer
+
+    return Invocation("answer", Answer(message, text), options.common())
 
 
 def tasks(*, options: ShowOptions = SHOW) -> Invocation:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from tinytown.cli.render.agents import safe_name, title
 from tinytown.cli.render.encode import fields_of
 from tinytown.cli.terminal import cells, fit
+from tinytown.ids import SUPERVISOR_ID, short
 from tinytown.messages import Priority
 from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from tinytown.messages import JsonObject
+    from tinytown.runtime.operations.answering import Answered
     from tinytown.runtime.operations.messages import InboxesView, InboxView, Send, Sent
 
 _LETTERS = {"task": "T", "query": "Q", "informational": "I", "confirmation": "C"}
@@ -30,13 +32,24 @@ def sent(result: Sent, request: Send) -> str:
     return f"📀 Sent {request.kind} message to '{to}'"
 
 
+def answered(result: Answered) -> str:
+    """What was answered, and whom."""
+    return f"📀 Answered message {short(result.asked.id)} of '{safe_name(result.to)}'"
+
+
+def is_answerable(view: InboxView) -> bool:
+    """It is the person's inbox, and something waits in it."""
+    return view.agent.id == SUPERVISOR_ID and bool(view.entries)
+
+
 def inbox(view: InboxView) -> list[str]:
-    """One inbox, with what waits in it."""
+    """One inbox, with what waits in it; the person's with the ids that `tt answer` takes."""
     lines = [f"📬 Inbox for '{safe_name(view.agent)}': {view.waiting} messages"]
     for entry in view.entries:
         urgent = "🚨 " if entry.message.priority is Priority.URGENT else ""
         sender = term_safe(entry.sender_name, lines=False)
-        before = f"   {urgent}[{_LETTERS[entry.kind]}] {sender}: "
+        name = f"{short(entry.message.id)} {sender}" if is_answerable(view) else sender
+        before = f"   {urgent}[{_LETTERS[entry.kind]}] {name}: "
         lines.append(before + fit(entry.text, cells(before)))
     left = view.waiting - len(view.entries) - view.unreadable
     if left > 0:

@@ -2,11 +2,12 @@
 -- ARGV: inbox cap, town cap, journal length, actor, epoch ('' = unfenced),
 --   then counted groups:
 --   n checks:   key, then '=' and the bytes it must hold, '!' and '' for none, '-' and a field its hash must lack
+--   n taken:    agent, lane, bytes: a message that must still lie there; it is done with
 --   n writes:   number of words, words...
 --   n messages: agent, lane, id, rings, bytes
 --   n events:   number of words, words...
 --   n bells:    agent
--- What refuses it is {0, key} for a check that failed, {-4} when fenced, {code, message id} for a message refused.
+-- What refuses it is {0, key or agent} for a check or a taking that failed, {-4} when fenced, {code, message id} for a message refused.
 local at = 5
 local function take()
   at = at + 1
@@ -38,6 +39,13 @@ local function prepared()
     end
   end
 
+  local taken = {}
+  for place = 1, tonumber(take()) do
+    local message = {agent = take(), lane = tonumber(take()), raw = take()}
+    if not redis.call('LPOS', lane_key(message.agent, message.lane), message.raw) then return {0, message.agent} end
+    taken[place] = message
+  end
+
   -- A record that this very commit creates may be written to at once.
   local writes, created = take_groups(), {}
   for _, words in ipairs(writes) do
@@ -51,7 +59,7 @@ local function prepared()
   end
   local before = seen_before(ids)
   local caps = {inbox = tonumber(ARGV[1]), town = tonumber(ARGV[2])}
-  local town = redis.call('SCARD', K_live)
+  local town = redis.call('SCARD', K_live) - #taken
   local messages, accepted, per_agent = {}, {}, {}
   for place, message in ipairs(given) do
     if not before[place] and not accepted[message.id] then
@@ -70,6 +78,10 @@ local function prepared()
 
   return nil, function()
     local now = now_ms()
+    for _, message in ipairs(taken) do
+      redis.call('LREM', lane_key(message.agent, message.lane), 1, message.raw)
+      forget_counters(counter_key(message.raw))
+    end
     for _, words in ipairs(writes) do redis.call(unpack(words)) end
     local sent, rung = {}, {}
     for place, message in ipairs(messages) do

@@ -150,6 +150,14 @@ ROWS: tuple[Row, ...] = (
         ),
     ),
     Row(
+        "inbox.answer",
+        "inbox.answer",
+        "Answer a message",
+        "Answer a message that waits in your inbox, where agents ask. It goes to whoever wrote it; each message is "
+        "answered once. Use agent.inbox without an agent to see what waits.",
+        wire=Wire(names={"message": "message_id", "text": "answer"}),
+    ),
+    Row(
         "backlog.add",
         "backlog.add",
         "Add to the backlog",
@@ -293,6 +301,8 @@ DOCS: Mapping[str, str] = {
     "to": "Whom to write to: an agent's name or id, or 'conductor'.",
     "from": "Speak as this agent. Leave it out to speak as yourself.",
     "message": "The whole text of the message.",
+    "message_id": "The message's id, or its first characters (4 or more).",
+    "answer": "The whole text of the answer.",
     "kind": "What the message is: task (do this), query (answer this), info (know this), ack (received).",
     "priority": "How soon it is read: low, normal, high, urgent.",
     "description": "The whole text of the task: what is to be done and how to tell that it is.",

@@ -117,6 +117,14 @@ ROUTES: tuple[Route, ...] = (
         wire=Wire(fixed={"agent": None}),
         page=Page("entries", "message.id"),
     ),
+    Route(
+        "POST",
+        "/v1/inbox/{message_id}/answer",
+        "inbox.answer",
+        "messages",
+        status=201,
+        wire=Wire(names={"message": "message_id", "text": "answer"}),
+    ),
     Route("GET", "/v1/inboxes", "inbox.list", "messages", page=Page("agents", "agent.id")),
     # What was put aside.
     Route("GET", "/v1/dead-letters", "dlq.list", "dead letters", wire=Wire(names={"count": "limit"})),
