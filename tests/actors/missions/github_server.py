@@ -1,38 +1,46 @@
-"""A GitHub of the tests' own, on a socket of loopback: issues, pull requests, ETags, limits, and faults on demand."""
+"""A GitHub of the tests' own, on a socket of loopback: its HTTP, its limits, and faults on demand.
+
+`github_state` holds what there is, `github_rest` and `github_graphql` answer for it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import github_graphql
+import github_rest
 import trio
+from github_state import START, Issue, Pull, Repo, World
 
 from tinytown.actors.missions.github.client import GitHub
 from tinytown.actors.missions.github.tokens import Token
 from tinytown.actors.missions.references import Endpoints
 
 SECRET = "ghp_of-the-tests"
-START = 1_800_000_000.0
-
-_ISSUE = re.compile(r"/repos/([^/]+/[^/]+)/issues/(\d+)(/dependencies/blocked_by)?")
-_ASKED = re.compile(r'(r\d+): repository\(owner: "([^"]+)", name: "([^"]+)"\) { pull: pullRequest\(number: (\d+)\)')
 
 
 @dataclass
 class Reply:
-    """One answer; `cut` sends half of the body and closes."""
+    """One answer; `cut` sends half of the body and closes, `hang` sends none."""
 
     status: int = 200
     value: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
     raw: bytes | None = None
+    hang: bool = False
+
+    def encoded(self) -> bytes:
+        body = self.raw if self.raw is not None else b"" if self.status == 304 else json.dumps(self.value).encode()
+        lines = [f"HTTP/1.1 {self.status} x", *(f"{name}: {value}" for name, value in self.headers.items())]
+        lines += [] if self.status == 304 else [f"Content-Length: {len(body)}"]
+        return "\r\n".join([*lines, "", ""]).encode() + (body[: len(body) // 2] if self.cut else body)
 
 
 @dataclass
@@ -47,18 +55,26 @@ class Call:
 
 @dataclass
 class FakeGitHub:
-    """What it holds. `faults` answer the next requests, one each, whatever is asked."""
+    """What it holds. `faults` answer the next requests, one each, whatever is asked.
 
-    issues: dict[str, dict[str, Any]] = field(default_factory=dict)
-    blocked_by: dict[str, list[str]] = field(default_factory=dict)
-    pulls: dict[str, dict[str, Any]] = field(default_factory=dict)
+    `logins` are the tokens that it knows; any is good while there are none. `graphql_refusal` answers each query.
+    """
+
+    world: World = field(default_factory=World)
     moved: dict[str, str] = field(default_factory=dict)
     faults: list[Reply] = field(default_factory=list)
+    faults_after: dict[str, Reply] = field(default_factory=dict)
+    """Answered once in place of what was asked (`PUT /path`), which is done all the same."""
+    logins: dict[str, str] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
-    graphql_errors: list[dict[str, str]] = field(default_factory=list)
+    graphql_refusal: Reply | None = None
+    without: frozenset[str] = frozenset()
+    """Fields of GraphQL that it is too old for."""
+    points: int = 0
+    """What all queries have cost."""
     remaining: dict[str, int] = field(default_factory=lambda: {"core": 5000, "graphql": 5000})
-    now: float = START
     slept: list[float] = field(default_factory=list)
+    hanging: trio.Event = field(default_factory=trio.Event)
     port: int = 0
     inflight: int = 0
     most_inflight: int = 0
@@ -67,20 +83,31 @@ class FakeGitHub:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def issue(self, key: str, title: str = "title", body: str = "", **more: Any) -> None:
-        repository, _, number = key.partition("#")
-        self.issues[key] = {
-            "number": int(number),
-            "title": title,
-            "body": body,
-            "state": "open",
-            "user": {"login": "ann"},
-            "author_association": "MEMBER",
-            "labels": [],
-            "html_url": f"https://github.com/{repository}/issues/{number}",
-            "issue_dependencies_summary": {"total_blocked_by": len(self.blocked_by.get(key, []))},
-            **more,
-        }
+    @property
+    def environ(self) -> dict[str, str]:
+        """What makes a client come here."""
+        return {"GITHUB_API_URL": self.url, "GITHUB_GRAPHQL_URL": f"{self.url}/graphql", "GH_TOKEN": SECRET}
+
+    @property
+    def now(self) -> float:
+        return self.world.now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self.world.now = now
+
+    def repo(self, full_name: str) -> Repo:
+        return self.world.repo(full_name)
+
+    def issue(self, key: str, title: str = "title", body: str = "", **more: Any) -> Issue:
+        """An issue under a key as `o/r#23`."""
+        name, _, number = key.partition("#")
+        return self.repo(name).issue(int(number), title, body, **more)
+
+    def pull(self, key: str, branch: str | None = None, **more: Any) -> Pull:
+        """A pull request under a key as `o/r#42`."""
+        name, _, number = key.partition("#")
+        return self.repo(name).pull(branch or f"branch-{number}", number=int(number), **more)
 
     async def sleep(self, seconds: float) -> None:
         """Sleeping takes no time, only the clock moves."""
@@ -98,42 +125,45 @@ class FakeGitHub:
     def answer(self, call: Call) -> Reply:
         if self.faults:
             return self.faults.pop(0)
+        secret = call.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.logins and secret and secret not in self.logins:
+            return Reply(401, {"message": "Bad credentials"})
         resource = "graphql" if call.path == "/graphql" else "core"
-        reply = self.graphql(call) if resource == "graphql" else self.rest(call)
+        login = self.logins.get(secret, "worker" if secret else "")
+        before = self.points
+        reply = self.graphql(call) if resource == "graphql" else self.rest(call, login)
         if reply.status != 304:
-            self.remaining[resource] -= 1
+            self.remaining[resource] -= (self.points - before) if resource == "graphql" else 1
         reset = str(round(START) + 3600)
         counts = {"limit": "5000", "remaining": str(self.remaining[resource]), "reset": reset, "resource": resource}
         reply.headers |= {f"X-RateLimit-{name}": value for name, value in counts.items()}
-        return reply
+        return self.faults_after.pop(f"{call.method} {call.path}", reply)
 
-    def rest(self, call: Call) -> Reply:
+    def rest(self, call: Call, login: str) -> Reply:
         path, _, query = call.path.partition("?")
         if path in self.moved:
-            return Reply(301, {"message": "Moved Permanently"}, {"Location": self.url + self.moved[path]})
+            return Reply(301 if call.method == "GET" else 307, {}, {"Location": self.url + self.moved[path]})
         if path == "/list":
             page = int(query.removeprefix("page=") or 1)
             link = {"Link": f'<{self.url}/list?page={page + 1}>; rel="next"'} if page < 3 else {}
-            return self.tagged(call, [page], link)
-        found = _ISSUE.fullmatch(path)
-        key = f"{found[1]}#{found[2]}" if found else ""
-        if found is None or key not in self.issues:
-            return Reply(404, {"message": "Not Found"})
-        if found[3]:
-            return self.tagged(call, [self.issues[each] for each in self.blocked_by[key]], {})
-        return self.tagged(call, self.issues[key], {})
+            return self.tagged(call, Reply(200, [page], link))
+        found = github_rest.answer(self.world, call.method, call.path, call.body, login=login, base=self.url)
+        reply = Reply(found.status, found.value, found.headers)
+        return self.tagged(call, reply) if call.method == "GET" and found.status == 200 else reply
 
-    def tagged(self, call: Call, value: Any, headers: dict[str, str]) -> Reply:
-        etag = f'"{hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]}"'
+    def tagged(self, call: Call, reply: Reply) -> Reply:
+        etag = f'"{hashlib.sha256(json.dumps(reply.value).encode()).hexdigest()[:16]}"'
         if call.headers.get("if-none-match") == etag:
             return Reply(304, None, {"ETag": etag})
-        return Reply(200, value, {"ETag": etag, **headers})
+        reply.headers["ETag"] = etag
+        return reply
 
     def graphql(self, call: Call) -> Reply:
-        data: dict[str, Any] = {"rateLimit": {"cost": 1}}
-        for alias, owner, name, number in _ASKED.findall(json.loads(call.body)["query"]):
-            data[alias] = {"pull": self.pulls.get(f"{owner}/{name}#{number}")}
-        return Reply(200, {"data": data, **({"errors": self.graphql_errors} if self.graphql_errors else {})})
+        if self.graphql_refusal is not None:
+            return self.graphql_refusal
+        value, points = github_graphql.ask(self.world, json.loads(call.body)["query"], without=self.without)
+        self.points += points
+        return Reply(200, value)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         buffer = bytearray()
@@ -145,17 +175,13 @@ class FakeGitHub:
                 await trio.lowlevel.checkpoint()
                 reply = self.answer(call)
                 self.inflight -= 1
-                body = (
-                    reply.raw
-                    if reply.raw is not None
-                    else b""
-                    if reply.status == 304
-                    else json.dumps(reply.value).encode()
-                )
-                lines = [f"HTTP/1.1 {reply.status} x", *(f"{name}: {value}" for name, value in reply.headers.items())]
-                lines += [] if reply.status == 304 else [f"Content-Length: {len(body)}"]
-                head = "\r\n".join([*lines, "", ""]).encode()
-                await stream.send_all(head + (body[: len(body) // 2] if reply.cut else body))
+                if reply.hang:
+                    self.hanging.set()
+                    await trio.sleep_forever()
+                try:
+                    await stream.send_all(reply.encoded())
+                except trio.BrokenResourceError:
+                    return
                 if reply.cut:
                     return
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import trio
-from github_server import SECRET, START, FakeGitHub, Reply, serving
+from github_rest import issue_json
+from github_server import SECRET, FakeGitHub, Reply, serving
+from github_state import START
 
 from tinytown.actors.missions.github.budget import Budget
 from tinytown.actors.missions.github.client import GitHub
@@ -244,8 +246,7 @@ async def test_a_moved_repository_is_followed_and_the_issue_has_its_new_name(hub
 
 async def test_an_issue_comes_with_the_dependencies_that_github_keeps(hub: FakeGitHub, github: GitHub) -> None:
     hub.issue("a/b#5", state="closed")
-    hub.blocked_by["o/r#4"] = ["o/r#1", "a/b#5"]
-    hub.issue("o/r#4", "Four", labels=[{"name": "test"}, "x"], author_association="NONE")
+    hub.issue("o/r#4", "Four", labels=["test", "x"], association="NONE", blocked_by=["o/r#1", "a/b#5"])
 
     found = await load_issue(github, Reference(HOME, 4))
 
@@ -256,15 +257,15 @@ async def test_an_issue_comes_with_the_dependencies_that_github_keeps(hub: FakeG
 
 
 async def test_dependencies_that_cannot_be_read_are_not_taken_for_none(hub: FakeGitHub, github: GitHub) -> None:
-    hub.issue("o/r#4", issue_dependencies_summary={"total_blocked_by": 1})
-    hub.faults = [Reply(200, hub.issues["o/r#4"]), Reply(404, {"message": "Not Found"})]
+    four = hub.issue("o/r#4", blocked_by=["o/r#1"])
+    hub.faults = [Reply(200, issue_json(four)), Reply(404, {"message": "Not Found"})]
 
     with pytest.raises(GitHubMissing):
         await load_issue(github, Reference(HOME, 4))
 
 
 async def test_a_pull_request_is_told_from_an_issue(hub: FakeGitHub, github: GitHub) -> None:
-    hub.issue("o/r#6", pull_request={"url": "x"}, html_url="https://github.com/o/r/pull/6")
+    hub.pull("o/r#6")
 
     assert (await load_issue(github, Reference(HOME, 6))).is_pull
 

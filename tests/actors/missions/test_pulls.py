@@ -29,28 +29,13 @@ async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
         yield fake
 
 
-def node(number: int, **more: Any) -> dict[str, Any]:
-    return {
-        "number": number,
-        "state": "OPEN",
-        "isDraft": False,
-        "merged": False,
-        "updatedAt": "2026-01-01T00:00:00Z",
-        "headRefOid": f"head{number}",
-        "mergeable": "MERGEABLE",
-        "mergeStateStatus": "CLEAN",
-        "reviewDecision": None,
-        "rollup": {"nodes": [{"commit": {"statusCheckRollup": {"state": "SUCCESS"}}}]},
-        **more,
-    }
-
-
 def ref(number: int) -> Reference:
     return Reference(HOME, number)
 
 
 async def test_a_hundred_are_looked_at_in_one_request_and_each_once(hub: FakeGitHub) -> None:
-    hub.pulls = {f"o/r#{number}": node(number) for number in range(1, 151)}
+    for number in range(1, 151):
+        hub.pull(f"o/r#{number}", head=f"head{number}")
     wanted = [ref(number) for number in range(1, 151)]
 
     async with hub.client() as github:
@@ -62,7 +47,8 @@ async def test_a_hundred_are_looked_at_in_one_request_and_each_once(hub: FakeGit
 
 
 async def test_details_are_asked_for_in_smaller_groups(hub: FakeGitHub) -> None:
-    hub.pulls = {f"o/r#{number}": node(number) for number in range(1, 31)}
+    for number in range(1, 31):
+        hub.pull(f"o/r#{number}")
 
     async with hub.client() as github:
         found = await details(github, [ref(number) for number in range(1, 31)])
@@ -72,8 +58,7 @@ async def test_details_are_asked_for_in_smaller_groups(hub: FakeGitHub) -> None:
 
 
 async def test_one_that_cannot_be_read_spoils_no_other(hub: FakeGitHub) -> None:
-    hub.pulls["o/r#1"] = node(1)
-    hub.graphql_errors = [{"type": "NOT_FOUND", "message": "Could not resolve to a PullRequest"}]
+    hub.pull("o/r#1")
 
     async with hub.client() as github:
         found = await glances(github, [ref(1), ref(2)])
@@ -91,7 +76,7 @@ async def test_no_data_at_all_is_a_failure_that_says_why(hub: FakeGitHub) -> Non
 
 
 async def test_a_merged_one_is_merged_whatever_its_state_says(hub: FakeGitHub) -> None:
-    hub.pulls["o/r#1"] = node(1, merged=True, state="CLOSED", rollup={"nodes": []}, mergeable=None)
+    hub.pull("o/r#1", merged=True, raw={"state": "CLOSED", "rollup": {"nodes": []}, "mergeable": None})
 
     async with hub.client() as github:
         found = (await glances(github, [ref(1)]))[ref(1)]
@@ -115,7 +100,8 @@ async def test_a_merged_one_is_merged_whatever_its_state_says(hub: FakeGitHub) -
     ids=lambda change: next(iter(change)),
 )
 async def test_a_fingerprint_changes_with_all_that_matters(hub: FakeGitHub, change: dict[str, Any]) -> None:
-    hub.pulls = {"o/r#1": node(1), "o/r#2": node(1), "o/r#3": node(1, **change)}
+    for number, raw in ((1, {}), (2, {}), (3, change)):
+        hub.pull(f"o/r#{number}", head="head", raw=raw)
 
     async with hub.client() as github:
         one, same, other = (await glances(github, [ref(1), ref(2), ref(3)])).values()
@@ -133,26 +119,21 @@ async def test_details_tell_checks_opinions_threads_and_who_is_a_bot(hub: FakeGi
         {"__typename": "CheckRun", "name": "test", "status": "IN_PROGRESS", "conclusion": ""},
         {"__typename": "StatusContext", "context": "ci/old", "state": "SUCCESS"},
     ]
-    hub.pulls["o/r#1"] = node(
-        1,
-        headRefName="tt/abc/1-x",
-        baseRefName="main",
-        isCrossRepository=False,
-        body="text",
-        author={"login": "ann"},
-        checks={"nodes": [{"commit": {"statusCheckRollup": {"contexts": {"nodes": contexts}}}}]},
-        latestOpinionatedReviews={
+    raw = {
+        "checks": {"nodes": [{"commit": {"statusCheckRollup": {"contexts": {"nodes": contexts}}}}]},
+        "latestOpinionatedReviews": {
             "nodes": [{"state": "APPROVED", "author": {"login": "bob"}, "commit": {"oid": "head1"}}]
         },
-        reviewThreads={
+        "reviewThreads": {
             "nodes": [
                 {"id": "t1", "path": "a.py", "comments": {"nodes": [{"author": bot, "body": "bug"}]}},
                 {"id": "t2", "isResolved": True, "comments": {"nodes": [{"author": None}]}},
                 {"id": "t3", "isOutdated": True, "comments": {"nodes": []}},
             ]
         },
-        comments={"nodes": [{"id": "c1", "author": {"login": "helper[bot]"}, "body": "hi"}, None]},
-    )
+        "comments": {"nodes": [{"id": "c1", "author": {"login": "helper[bot]"}, "body": "hi"}, None]},
+    }
+    hub.pull("o/r#1", "tt/abc/1-x", body="text", author="ann", raw=raw)
 
     async with hub.client() as github:
         pull = (await details(github, [ref(1)]))[ref(1)]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
+import github_graphql
 import pytest
 from github_server import FakeGitHub, Reply, serving
 from plans import NOW, agent, mission_of, planned
@@ -14,7 +15,7 @@ from tinytown.actors.missions import outcomes
 from tinytown.actors.missions.actions import AskFix
 from tinytown.actors.missions.github.failures import GitHubFailed
 from tinytown.actors.missions.github.looks import Looks, look
-from tinytown.actors.missions.github.pulls import Glance, Opinion, Pull, Said
+from tinytown.actors.missions.github.pulls import _SLIM, Glance, Opinion, Pull, Said, pull_query
 from tinytown.actors.missions.references import Reference, Repository
 from tinytown.actors.missions.watching import (
     BACKOFF,
@@ -245,12 +246,9 @@ def test_a_limit_is_a_wait_and_no_failure() -> None:
 async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     async with serving() as fake:
-        fake.pulls = {f"o/r#{number}": {"headRefOid": "aa", "state": "OPEN"} for number in range(1, 101)}
+        for number in range(1, 101):
+            fake.pull(f"o/r#{number}")
         yield fake
-
-
-POINTS = {"glance": 1, "detail": 14}
-"""Of one query for 100 and for 25 pull requests, by GitHub's rule."""
 
 
 @pytest.mark.parametrize(("changing", "most"), [(100, 1200), (10, 400)])
@@ -259,19 +257,14 @@ async def test_a_hundred_open_pull_requests_stay_within_the_budget(hub: FakeGitH
     looks = Looks()
     async with hub.client() as github:
         await look(github, references, looks, 0.0)
-        hub.calls.clear()
+        hub.points = 0
         for tick in range(1, 21):
             for number in range(changing):
-                hub.pulls[f"o/r#{number + 1}"]["headRefOid"] = f"head {tick}"
+                hub.repo("o/r").pulls[number + 1].push()
             found = await look(github, references, looks, tick * 180.0)
             assert len(found) >= changing
 
-    # A detail query for fewer costs its share; each resolves its connections once for every pull request.
-    points = 0.0
-    for call in hub.calls:
-        asked = call.body.count(b"repository(owner")
-        points += POINTS["detail"] * asked / 25 if b"reviewThreads" in call.body else POINTS["glance"]
-    assert points <= most
+    assert hub.points <= most
 
 
 async def test_what_has_not_changed_is_not_asked_for_again(hub: FakeGitHub) -> None:
@@ -280,7 +273,7 @@ async def test_what_has_not_changed_is_not_asked_for_again(hub: FakeGitHub) -> N
     async with hub.client() as github:
         assert len(await look(github, references, looks, 0.0)) == 2
         assert await look(github, references, looks, 180.0) == {}
-        hub.pulls["o/r#2"]["headRefOid"] = "bb"
+        hub.repo("o/r").pulls[2].push()
         assert list(await look(github, references, looks, 360.0)) == [references[1]]
         assert len(await look(github, references, looks, 900.0)) == 1
 
@@ -288,7 +281,8 @@ async def test_what_has_not_changed_is_not_asked_for_again(hub: FakeGitHub) -> N
 async def test_a_look_that_fails_half_way_is_taken_again(hub: FakeGitHub) -> None:
     looks = Looks()
     async with hub.client() as github:
-        hub.faults = [Reply(200, {"data": {"r0": {"pull": hub.pulls["o/r#1"]}}}), *[Reply(502, {})] * 4]
+        glance, _ = github_graphql.ask(hub.world, pull_query([Reference(HOME, 1)], _SLIM))
+        hub.faults = [Reply(200, glance), *[Reply(502, {})] * 4]
         with pytest.raises(GitHubFailed):
             await look(github, [Reference(HOME, 1)], looks, 0.0)
         assert len(await look(github, [Reference(HOME, 1)], looks, 1.0)) == 1
