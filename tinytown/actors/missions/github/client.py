@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, cast
 
@@ -29,13 +29,14 @@ from tinytown.actors.missions.github.failures import (
     meaning,
     wait_of,
 )
+from tinytown.actors.missions.github.tokens import Given, Token
 from tinytown.text import one_line
 from tinytown.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from tinytown.actors.missions.github.tokens import Token
+    from tinytown.actors.missions.github.tokens import TokenSource
     from tinytown.actors.missions.references import Endpoints
     from tinytown.messages import JsonObject, JsonValue
 
@@ -79,6 +80,18 @@ class _Request:
         return self.method != "POST" or self.resource == "graphql"
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """`page` is what was asked for, when `what` says that there is one; `fault` tells of an illness."""
+
+    what: Meaning
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes = b""
+    page: Page | None = None
+    fault: str = ""
+
+
 class GitHub:
     """One client. `sleep` waits for seconds, `wall` gives seconds since 1970."""
 
@@ -86,6 +99,7 @@ class GitHub:
         self,
         http: httpx2.AsyncClient,
         where: Endpoints,
+        tokens: TokenSource,
         *,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
         wall: Callable[[], float] = time.time,
@@ -93,11 +107,13 @@ class GitHub:
     ) -> None:
         self._http = http
         self._where = where
+        self._tokens = tokens
         self._sleep = sleep
         self._wall = wall
         self._random = random or Random()  # noqa: S311
         self._limiter = trio.CapacityLimiter(AT_ONCE)
-        self._kept: dict[str, tuple[str, Page]] = {}
+        # What was read with one token is not what another may read, so the token is a part of the key.
+        self._kept: dict[tuple[str, str], tuple[str, Page]] = {}
         self._hold_until = 0.0
         self.budget = Budget()
 
@@ -106,19 +122,18 @@ class GitHub:
     async def open(
         cls,
         where: Endpoints,
-        token: Token | None,
+        token: TokenSource | Token | None,
         *,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
         wall: Callable[[], float] = time.time,
     ) -> AsyncIterator[GitHub]:
         """A client for as long as the block lasts."""
         headers = {"User-Agent": f"tinytown/{__version__}", "X-GitHub-Api-Version": API_VERSION}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token.secret}"
+        tokens = Given(token) if token is None or isinstance(token, Token) else token
         limits = httpx2.Limits(max_connections=AT_ONCE)
         times = httpx2.Timeout(30, connect=10)
         async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=times, follow_redirects=True) as http:
-            yield cls(http, where, sleep=sleep, wall=wall)
+            yield cls(http, where, tokens, sleep=sleep, wall=wall)
 
     async def get(self, path: str, *, background: bool = False) -> Page:
         """What is at a path (`/repos/...`) or at the address of a following page.
@@ -166,33 +181,50 @@ class GitHub:
 
     async def _ask(self, request: _Request) -> Page:
         failures = 0
+        refused: Token | None = None
         while True:
             await self._wait_for_hold(request)
-            try:
-                status, headers, raw = await self._send(request)
-                what, text = meaning(status, headers, raw.decode("utf-8", "replace")[:4_000]), raw
-                value = _decoded(text) if what is Meaning.FINE else None
-            except (httpx2.HTTPError, ValueError, RecursionError) as error:
-                what, headers, value, fault = Meaning.BROKEN, {}, None, _fault(error)
-            else:
-                fault = f"status {status}"
-            if what is Meaning.FINE and request.resource == "graphql" and _graphql_limited(value):
-                what = Meaning.LIMITED
-            if what is Meaning.FINE:
-                return self._keep(request, headers, value)
-            if what is Meaning.SAME:
-                return self._kept[request.address][1]
-            if what is Meaning.LIMITED:
-                self._hold(headers, failures)
-            elif what is not Meaning.BROKEN:
-                raise _refusal(what, request, status, raw)
-            elif not request.repeatable or failures + 1 >= TRIES:
-                raise GitHubFailed(f"GitHub did not answer {request.method} {self._shown(request)}: {fault}")
-            else:
+            token = await self._tokens.token()
+            answer = await self._exchange(request, token)
+            if answer.page is not None:
+                return answer.page
+            if answer.what is Meaning.LIMITED:
+                self._hold(answer.headers, failures)
+                if failures + 1 >= TRIES:
+                    raise GitHubLimited("GitHub limits our requests", until=self._hold_until)
+            elif answer.what is Meaning.BROKEN:
+                if not request.repeatable or failures + 1 >= TRIES:
+                    raise GitHubFailed(f"GitHub did not answer {request.method} {self._shown(request)}: {answer.fault}")
                 await self._sleep(pause(failures + 1, base=0.5, cap=10.0, random=self._random.random()))
-            if what is Meaning.LIMITED and failures + 1 >= TRIES:
-                raise GitHubLimited("GitHub limits our requests", until=self._hold_until)
+            elif answer.status == 401 and token is not None and refused is None:
+                refused = token
+                await self._tokens.refused(token)
+                if await self._tokens.token() == refused:
+                    raise _refusal(answer, request)
+            else:
+                raise _refusal(answer, request)
             failures += 1
+
+    async def _exchange(self, request: _Request, token: Token | None) -> _Answer:
+        """One request and what its answer means; `page` is set when it is what was asked for."""
+        key = ("" if token is None else token.secret, request.address)
+        kept = self._kept.get(key) if request.method == "GET" else None
+        try:
+            status, headers, raw = await self._send(request, token, None if kept is None else kept[0])
+            what = meaning(status, headers, raw.decode("utf-8", "replace")[:4_000])
+            value = _decoded(raw) if what is Meaning.FINE else None
+        except (httpx2.HTTPError, ValueError, RecursionError) as error:
+            return _Answer(Meaning.BROKEN, fault=_fault(error))
+        if what is Meaning.SAME and kept is not None:
+            return _Answer(what, page=kept[1])
+        if what is Meaning.FINE and request.resource == "graphql" and _graphql_limited(value):
+            return _Answer(Meaning.LIMITED, status, headers)
+        if what is not Meaning.FINE:
+            return _Answer(what, status, headers, raw, fault=f"status {status}")
+        page = Page(value, headers.get("next"))
+        if request.method == "GET" and (etag := headers.get("etag")):
+            self._keep(key, etag, page)
+        return _Answer(what, status, headers, page=page)
 
     async def _wait_for_hold(self, request: _Request) -> None:
         reserved = self.budget.reserved_until(request.resource, self._wall()) if request.background else None
@@ -203,10 +235,14 @@ class GitHub:
                 raise GitHubLimited("GitHub limits our requests", until=self._hold_until)
             await self._sleep(left)
 
-    async def _send(self, request: _Request) -> tuple[int, dict[str, str], bytes]:
+    async def _send(
+        self, request: _Request, token: Token | None, etag: str | None
+    ) -> tuple[int, dict[str, str], bytes]:
         headers = {"Accept": _GRAPHQL if request.resource == "graphql" else _REST}
-        if request.method == "GET" and request.address in self._kept:
-            headers["If-None-Match"] = self._kept[request.address][0]
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.secret}"
+        if etag is not None:
+            headers["If-None-Match"] = etag
         async with (
             self._limiter,
             self._http.stream(request.method, request.address, headers=headers, json=request.body) as response,
@@ -222,14 +258,11 @@ class GitHub:
         self.budget.note(found)
         return response.status_code, found, bytes(raw)
 
-    def _keep(self, request: _Request, headers: Mapping[str, str], value: JsonValue) -> Page:
-        page = Page(value, headers.get("next"))
-        if request.method == "GET" and (etag := headers.get("etag")):
-            self._kept.pop(request.address, None)
-            self._kept[request.address] = (etag, page)
-            if len(self._kept) > _MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
-        return page
+    def _keep(self, key: tuple[str, str], etag: str, page: Page) -> None:
+        self._kept.pop(key, None)
+        self._kept[key] = (etag, page)
+        if len(self._kept) > _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
 
     def _hold(self, headers: Mapping[str, str], failures: int) -> None:
         wait = wait_of(headers, self._wall())
@@ -256,16 +289,17 @@ def _graphql_limited(value: JsonValue) -> bool:
     )
 
 
-def _refusal(what: Meaning, request: _Request, status: int, raw: bytes) -> GitHubRefused:
+def _refusal(answer: _Answer, request: _Request) -> GitHubRefused:
+    status = answer.status
     try:
-        said = _said(_decoded(raw))
+        said = _said(_decoded(answer.raw))
     except ValueError:
         said = "no reason given"
     path = one_line(httpx2.URL(request.address).path, 120)
     text = f"GitHub refuses {request.method} {path} ({status}): {said}"
-    if what is Meaning.MISSING:
+    if answer.what is Meaning.MISSING:
         return GitHubMissing(f"GitHub has no {path}, or the token may not see it", status=status)
-    return GitHubDenied(text, status=status) if what is Meaning.DENIED else GitHubRefused(text, status=status)
+    return GitHubDenied(text, status=status) if answer.what is Meaning.DENIED else GitHubRefused(text, status=status)
 
 
 def _said(value: JsonValue) -> str:

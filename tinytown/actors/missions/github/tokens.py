@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -30,6 +30,52 @@ class Token:
 
     def __str__(self) -> str:
         return f"the token of {self.source}"
+
+
+class TokenSource(Protocol):
+    """Gives the token for each request, so that one can take the place of another."""
+
+    async def token(self) -> Token | None:
+        """The one to use now; None to ask without."""
+
+    async def refused(self, token: Token) -> None:
+        """GitHub does not know this one: if there may be a newer one, `token` gives that from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A token that stays as it is."""
+
+    given: Token | None
+
+    async def token(self) -> Token | None:
+        """That token."""
+        return self.given
+
+    async def refused(self, token: Token) -> None:
+        """There is no other."""
+
+
+class Found:
+    """The token that the environment or `gh` has for a host; looked for again when GitHub refuses it.
+
+    So a new `gh auth login` is taken up by a runtime that has been running for days.
+    """
+
+    __slots__ = ("_environ", "_host", "_token")
+
+    def __init__(self, host: str, environ: Mapping[str, str], token: Token) -> None:
+        self._host = host
+        self._environ = environ
+        self._token = token
+
+    async def token(self) -> Token | None:
+        """The one that was found last."""
+        return self._token
+
+    async def refused(self, token: Token) -> None:
+        """Look again; what is gone leaves the old one, which GitHub then refuses by itself."""
+        self._token = await find_token(self._host, self._environ) or token
 
 
 async def find_token(host: str, environ: Mapping[str, str]) -> Token | None:
