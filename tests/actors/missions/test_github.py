@@ -12,6 +12,7 @@ from github_rest import issue_json
 from github_server import SECRET, FakeGitHub, Reply, serving
 from github_state import START
 
+from tinytown.actors.missions.github.answers import Data
 from tinytown.actors.missions.github.budget import Budget
 from tinytown.actors.missions.github.client import GitHub
 from tinytown.actors.missions.github.failures import (
@@ -159,7 +160,7 @@ async def test_a_secondary_limit_without_a_time_is_a_minute_at_least(hub: FakeGi
 async def test_a_limit_in_the_answer_of_a_query_is_a_limit(hub: FakeGitHub, github: GitHub) -> None:
     hub.faults = [Reply(200, {"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]})]
 
-    assert await github.graphql("query { rateLimit { cost } }") == {"rateLimit": {"cost": 1}}
+    assert await github.graphql("query { rateLimit { cost } }") == Data({"rateLimit": {"cost": 1}})
     assert len(hub.slept) == 1
 
 

@@ -12,7 +12,8 @@ from github_state import World
 
 from tinytown.actors.missions.github.client import GitHub
 from tinytown.actors.missions.github.failures import GitHubMissing, GitHubRefused
-from tinytown.actors.missions.github.pulls import _DETAIL, _SLIM, glances, pull_query
+from tinytown.actors.missions.github.pulls import DETAIL, SLIM, glances
+from tinytown.actors.missions.github.queries import Wanted, query
 from tinytown.actors.missions.references import Reference, reference_of
 
 PULL = reference_of("o/r#2")
@@ -112,14 +113,14 @@ def test_a_wrong_query_answers_nothing(query: str, told: str) -> None:
     assert told in answer["errors"][0]["message"]
 
 
-@pytest.mark.parametrize(("fields", "count", "points"), [(_SLIM, 100, 1), (_DETAIL, 25, 14), (_DETAIL, 1, 1)])
-def test_a_query_costs_what_githubs_rule_says(fields: str, count: int, points: int) -> None:
+@pytest.mark.parametrize(("fields", "count", "points"), [(SLIM, 100, 1), (DETAIL, 25, 14), (DETAIL, 1, 1)])
+def test_a_query_costs_what_githubs_rule_says(fields: Wanted, count: int, points: int) -> None:
     world = World()
     for number in range(1, count + 1):
         world.repo("o/r").pull(f"b{number}", number=number)
     wanted = [Reference(PULL.repository, number) for number in range(1, count + 1)]
 
-    answer, cost = github_graphql.ask(world, pull_query(wanted, fields))
+    answer, cost = github_graphql.ask(world, query(wanted, fields))
 
     assert cost == answer["data"]["rateLimit"]["cost"] == points
     assert len(answer["data"]) == count + 1

@@ -10,8 +10,8 @@ from github_server import FakeGitHub, Reply, serving
 
 from tinytown.actors.missions.github.failures import GitHubFailed
 from tinytown.actors.missions.github.pulls import (
-    DETAIL_AT_ONCE,
-    SLIM_AT_ONCE,
+    DETAIL,
+    SLIM,
     Opinion,
     check_state,
     details,
@@ -41,7 +41,7 @@ async def test_a_hundred_are_looked_at_in_one_request_and_each_once(hub: FakeGit
     async with hub.client() as github:
         found = await glances(github, [*wanted, *wanted])
 
-    assert len(hub.calls) == 2 == -(-150 // SLIM_AT_ONCE)
+    assert len(hub.calls) == 2 == -(-150 // SLIM.at_once)
     assert list(found) == wanted
     assert {each.head for each in found.values() if each} == {f"head{number}" for number in range(1, 151)}
 
@@ -53,7 +53,7 @@ async def test_details_are_asked_for_in_smaller_groups(hub: FakeGitHub) -> None:
     async with hub.client() as github:
         found = await details(github, [ref(number) for number in range(1, 31)])
 
-    assert len(hub.calls) == -(-30 // DETAIL_AT_ONCE)
+    assert len(hub.calls) == -(-30 // DETAIL.at_once)
     assert all(found.values())
 
 

@@ -15,7 +15,8 @@ from tinytown.actors.missions import outcomes
 from tinytown.actors.missions.actions import AskFix
 from tinytown.actors.missions.github.failures import GitHubFailed
 from tinytown.actors.missions.github.looks import Looks, look
-from tinytown.actors.missions.github.pulls import _SLIM, Glance, Opinion, Pull, Said, pull_query
+from tinytown.actors.missions.github.pulls import SLIM, Glance, Opinion, Pull, Said
+from tinytown.actors.missions.github.queries import query
 from tinytown.actors.missions.references import Reference, Repository
 from tinytown.actors.missions.watching import (
     BACKOFF,
@@ -281,7 +282,7 @@ async def test_what_has_not_changed_is_not_asked_for_again(hub: FakeGitHub) -> N
 async def test_a_look_that_fails_half_way_is_taken_again(hub: FakeGitHub) -> None:
     looks = Looks()
     async with hub.client() as github:
-        glance, _ = github_graphql.ask(hub.world, pull_query([Reference(HOME, 1)], _SLIM))
+        glance, _ = github_graphql.ask(hub.world, query([Reference(HOME, 1)], SLIM))
         hub.faults = [Reply(200, glance), *[Reply(502, {})] * 4]
         with pytest.raises(GitHubFailed):
             await look(github, [Reference(HOME, 1)], looks, 0.0)

@@ -17,6 +17,7 @@ import httpx2
 import trio
 
 from tinytown.actors.backoff import pause
+from tinytown.actors.missions.github.answers import data_of, limited, reason
 from tinytown.actors.missions.github.budget import Budget
 from tinytown.actors.missions.github.failures import (
     SECONDARY_WAIT,
@@ -25,6 +26,7 @@ from tinytown.actors.missions.github.failures import (
     GitHubLimited,
     GitHubMissing,
     GitHubRefused,
+    GitHubUnsupported,
     Meaning,
     meaning,
     wait_of,
@@ -36,6 +38,7 @@ from tinytown.version import __version__
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from tinytown.actors.missions.github.answers import Data
     from tinytown.actors.missions.github.tokens import TokenSource
     from tinytown.actors.missions.references import Endpoints
     from tinytown.messages import JsonObject, JsonValue
@@ -51,6 +54,9 @@ TRIES = 4
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of an answer that are read at most."""
+
+WITHOUT_GRAPHQL = 3_600.0
+"""Seconds for which a host that refused a query is asked over REST."""
 
 _MOST_KEPT = 4_000
 """Answers that are remembered with their ETag."""
@@ -115,6 +121,7 @@ class GitHub:
         # What was read with one token is not what another may read, so the token is a part of the key.
         self._kept: dict[tuple[str, str], tuple[str, Page]] = {}
         self._hold_until = 0.0
+        self._no_graphql_until = 0.0
         self.budget = Budget()
 
     @classmethod
@@ -157,15 +164,22 @@ class GitHub:
             following = page.following
         return found
 
-    async def graphql(self, query: str, *, background: bool = False) -> JsonObject:
-        """The data of a query. What could not be read stands in it as null: partial errors are no failure."""
+    async def graphql(self, query: str, *, background: bool = False) -> Data:
+        """What a query gives. That something in it is not there, or may not be read, is no failure.
+
+        Raises `GitHubUnsupported` where it has to be asked for over REST.
+        """
+        if await self._tokens.token() is None or self._no_graphql_until > self._wall():
+            raise GitHubUnsupported("GitHub does not serve GraphQL here", status=403)
         request = _Request("POST", self._where.graphql, {"query": query}, "graphql", background)
-        value = (await self._ask(request)).value
-        answer = value if isinstance(value, dict) else {}
-        data = answer.get("data")
-        if not isinstance(data, dict):
-            raise GitHubFailed(f"GitHub could not answer a query: {_said(value)}")
-        return data
+        try:
+            value = (await self._ask(request)).value
+        except GitHubRefused as error:
+            if error.status == 401:
+                raise
+            self._no_graphql_until = self._wall() + WITHOUT_GRAPHQL
+            raise GitHubUnsupported(error.message, status=error.status) from error
+        return data_of(value)
 
     async def change(self, method: str, path: str, body: JsonObject) -> JsonValue:
         """Change something. A POST is sent once, whatever becomes of it; the others may be repeated."""
@@ -217,7 +231,7 @@ class GitHub:
             return _Answer(Meaning.BROKEN, fault=_fault(error))
         if what is Meaning.SAME and kept is not None:
             return _Answer(what, page=kept[1])
-        if what is Meaning.FINE and request.resource == "graphql" and _graphql_limited(value):
+        if what is Meaning.FINE and request.resource == "graphql" and limited(value):
             return _Answer(Meaning.LIMITED, status, headers)
         if what is not Meaning.FINE:
             return _Answer(what, status, headers, raw, fault=f"status {status}")
@@ -282,17 +296,10 @@ def _fault(error: Exception) -> str:
     return "its answer is not JSON" if isinstance(error, json.JSONDecodeError) else one_line(repr(error), 120)
 
 
-def _graphql_limited(value: JsonValue) -> bool:
-    errors = value.get("errors") if isinstance(value, dict) else None
-    return isinstance(errors, list) and any(
-        isinstance(error, dict) and error.get("type") == "RATE_LIMITED" for error in errors
-    )
-
-
 def _refusal(answer: _Answer, request: _Request) -> GitHubRefused:
     status = answer.status
     try:
-        said = _said(_decoded(answer.raw))
+        said = reason(_decoded(answer.raw))
     except ValueError:
         said = "no reason given"
     path = one_line(httpx2.URL(request.address).path, 120)
@@ -300,12 +307,3 @@ def _refusal(answer: _Answer, request: _Request) -> GitHubRefused:
     if answer.what is Meaning.MISSING:
         return GitHubMissing(f"GitHub has no {path}, or the token may not see it", status=status)
     return GitHubDenied(text, status=status) if answer.what is Meaning.DENIED else GitHubRefused(text, status=status)
-
-
-def _said(value: JsonValue) -> str:
-    """What an answer gives for a reason."""
-    found = value if isinstance(value, dict) else {}
-    errors = found.get("errors")
-    if isinstance(errors, list) and errors and isinstance(errors[0], dict) and "message" in errors[0]:
-        return one_line(str(errors[0]["message"]), 200)
-    return one_line(str(found.get("message") or "no reason given"), 200)

@@ -61,6 +61,12 @@ class GitHubMissing(GitHubRefused):
     default_hint = "Check the number and the repository, and that the token may read it."
 
 
+class GitHubUnsupported(GitHubRefused):
+    """The host does not serve this over GraphQL, or not to this token; REST may."""
+
+    code = "github_unsupported"
+
+
 class Meaning(Enum):
     """What an answer means."""
 

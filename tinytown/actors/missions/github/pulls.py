@@ -10,16 +10,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tinytown.actors.missions.github.queries import Wanted, nodes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import TypeAlias
 
     from tinytown.actors.missions.github.client import GitHub
     from tinytown.actors.missions.references import Reference
     from tinytown.messages import JsonObject, JsonValue
-
-SLIM_AT_ONCE = 100
-DETAIL_AT_ONCE = 25
 
 _SLIM = """
   id number state isDraft merged updatedAt headRefOid mergeable mergeStateStatus reviewDecision
@@ -42,6 +40,9 @@ _DETAIL = (
   comments(last: 30) { totalCount nodes { id author { login __typename } body createdAt url } }
 """
 )
+
+SLIM = Wanted("pullRequest", "PullRequest", _SLIM, at_once=100)
+DETAIL = Wanted("pullRequest", "PullRequest", _DETAIL, at_once=25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,46 +136,18 @@ def check_state(status: str | None, outcome: str | None) -> str:
 
 
 async def glances(github: GitHub, wanted: Sequence[Reference]) -> dict[Reference, Glance | None]:
-    """Each pull request in short; None for one that is not there or cannot be read."""
-    found: dict[Reference, Glance | None] = {}
-    for group, nodes in await _asked(github, wanted, _SLIM, SLIM_AT_ONCE):
-        found[group] = None if nodes is None else _glance(group, nodes)
-    return found
+    """Each pull request in short; None for one that is not there or may not be read.
+
+    One that GitHub could not tell of this time is left out.
+    """
+    asked = await nodes(github, wanted, SLIM, background=True)
+    return {reference: None if node is None else _glance(reference, node) for reference, node in asked.items()}
 
 
 async def details(github: GitHub, wanted: Sequence[Reference]) -> dict[Reference, Pull | None]:
-    """Each pull request with everything; None for one that is not there or cannot be read."""
-    found: dict[Reference, Pull | None] = {}
-    for group, nodes in await _asked(github, wanted, _DETAIL, DETAIL_AT_ONCE):
-        found[group] = None if nodes is None else _pull(group, nodes)
-    return found
-
-
-_Node: TypeAlias = "tuple[Reference, Mapping[str, JsonValue] | None]"
-
-
-async def _asked(github: GitHub, wanted: Sequence[Reference], fields: str, at_once: int) -> list[_Node]:
-    found: list[_Node] = []
-    unique = list(dict.fromkeys(wanted))
-    for start in range(0, len(unique), at_once):
-        group = unique[start : start + at_once]
-        data = await github.graphql(pull_query(group, fields), background=True)
-        for at, reference in enumerate(group):
-            repository = data.get(f"r{at}")
-            node = repository.get("pull") if isinstance(repository, dict) else None
-            found.append((reference, node if isinstance(node, dict) else None))
-    return found
-
-
-def pull_query(wanted: Sequence[Reference], fields: str) -> str:
-    """The query for these pull requests; aliases need no ids, and one query spans repositories."""
-    lines = [
-        f"  r{at}: repository(owner: {json.dumps(each.repository.owner)}, name: {json.dumps(each.repository.name)}) "
-        f"{{ pull: pullRequest(number: {each.number}) {{ ...Watched }} }}"
-        for at, each in enumerate(wanted)
-    ]
-    asked = "\n".join(["query {", "  rateLimit { cost remaining resetAt }", *lines, "}"])
-    return f"{asked}\nfragment Watched on PullRequest {{{fields}}}"
+    """Each pull request with everything; None and left out as in `glances`."""
+    asked = await nodes(github, wanted, DETAIL, background=True)
+    return {reference: None if node is None else _pull(reference, node) for reference, node in asked.items()}
 
 
 def _glance(reference: Reference, node: Mapping[str, JsonValue]) -> Glance:
@@ -192,7 +165,7 @@ def _glance(reference: Reference, node: Mapping[str, JsonValue]) -> Glance:
 
 
 def _pull(reference: Reference, node: Mapping[str, JsonValue]) -> Pull:
-    contexts = [context for rollup in _rollups(node, "checks") for context in _nodes(rollup, "contexts")]
+    contexts = [context for rollup in _rollups(node, "checks") for context in _entries(rollup, "contexts")]
     return Pull(
         _glance(reference, node),
         branch=str(node.get("headRefName")),
@@ -203,10 +176,10 @@ def _pull(reference: Reference, node: Mapping[str, JsonValue]) -> Pull:
         checks=tuple(_check(context) for context in contexts),
         opinions=tuple(
             Opinion(_login(review)[0], str(review.get("state")), str(_object(review, "commit").get("oid")))
-            for review in _nodes(node, "latestOpinionatedReviews")
+            for review in _entries(node, "latestOpinionatedReviews")
         ),
-        threads=tuple(_thread(thread) for thread in _nodes(node, "reviewThreads")),
-        comments=tuple(_said(comment, str(comment.get("id"))) for comment in _nodes(node, "comments")),
+        threads=tuple(_thread(thread) for thread in _entries(node, "reviewThreads")),
+        comments=tuple(_said(comment, str(comment.get("id"))) for comment in _entries(node, "comments")),
     )
 
 
@@ -217,7 +190,7 @@ def _check(context: Mapping[str, JsonValue]) -> tuple[str, str]:
 
 
 def _thread(thread: Mapping[str, JsonValue]) -> Said:
-    first = next(_nodes(thread, "comments"), {})
+    first = next(_entries(thread, "comments"), {})
     still = thread.get("isResolved") is not True and thread.get("isOutdated") is not True
     return _said(first, str(thread.get("id")), still_open=still, path=_text(thread.get("path")))
 
@@ -234,13 +207,13 @@ def _login(node: Mapping[str, JsonValue]) -> tuple[str, bool]:
 
 
 def _rollups(node: Mapping[str, JsonValue], alias: str) -> Iterator[Mapping[str, JsonValue]]:
-    for commit in _nodes(node, alias):
+    for commit in _entries(node, alias):
         rollup = _object(commit, "commit").get("statusCheckRollup")
         if isinstance(rollup, dict):
             yield rollup
 
 
-def _nodes(node: Mapping[str, JsonValue], name: str) -> Iterator[Mapping[str, JsonValue]]:
+def _entries(node: Mapping[str, JsonValue], name: str) -> Iterator[Mapping[str, JsonValue]]:
     listed = _object(node, name).get("nodes")
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict):

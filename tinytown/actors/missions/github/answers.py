@@ -1,0 +1,66 @@
+"""What the body of an answer says. No I/O.
+
+What must be true: null in the data of a query stands for what is not there, or may not be read, only where GitHub says
+so; any other null says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tinytown.actors.missions.github.failures import GitHubFailed, GitHubUnsupported
+from tinytown.text import one_line
+
+if TYPE_CHECKING:
+    from tinytown.messages import JsonObject, JsonValue
+
+_ABSENT = frozenset({"NOT_FOUND", "FORBIDDEN", "INSUFFICIENT_SCOPES"})
+"""What the errors of a query call what is not there, or not to be read: the answer, and no illness."""
+
+_OLDER = "undefinedField"
+"""What they call a field that this GitHub does not have yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What a query gave: null for what is not there or may not be read.
+
+    `failed` are the names at its top of which GitHub could not give all this time, so a null there says nothing.
+    """
+
+    value: JsonObject
+    failed: frozenset[str] = frozenset()
+
+
+def data_of(value: JsonValue) -> Data:
+    """What the answer to a query says; `GitHubFailed` when that is nothing, `GitHubUnsupported` when it never will."""
+    answer = value if isinstance(value, dict) else {}
+    listed = answer.get("errors")
+    errors = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    data = answer.get("data")
+    if isinstance(data, dict):
+        paths = [each.get("path") for each in errors if each.get("type") not in _ABSENT]
+        if all(isinstance(path, list) and path for path in paths):
+            return Data(data, frozenset(str(path[0]) for path in paths if isinstance(path, list)))
+    text = f"GitHub could not answer a query: {reason(value)}"
+    if any(isinstance(said := each.get("extensions"), dict) and said.get("code") == _OLDER for each in errors):
+        raise GitHubUnsupported(text, status=422)
+    raise GitHubFailed(text)
+
+
+def limited(value: JsonValue) -> bool:
+    """Whether the answer to a query is that of a rate limit, which comes as a success."""
+    errors = value.get("errors") if isinstance(value, dict) else None
+    return isinstance(errors, list) and any(
+        isinstance(error, dict) and error.get("type") == "RATE_LIMITED" for error in errors
+    )
+
+
+def reason(value: JsonValue) -> str:
+    """What an answer gives for a reason."""
+    found = value if isinstance(value, dict) else {}
+    errors = found.get("errors")
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict) and "message" in errors[0]:
+        return one_line(str(errors[0]["message"]), 200)
+    return one_line(str(found.get("message") or "no reason given"), 200)

@@ -1,0 +1,87 @@
+"""Many issues or pull requests in one query, and many requests at once where there is no such query.
+
+Aliases need no ids, so one query spans repositories: `r0: repository(…) { found: issue(number: 1) { … } }`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from tinytown.errors import TownError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from tinytown.actors.missions.github.client import GitHub
+    from tinytown.actors.missions.references import Reference
+    from tinytown.messages import JsonValue
+
+_Asked = TypeVar("_Asked")
+_Got = TypeVar("_Got")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for of each: a field of the repository, the type of that and fields of it; `at_once` in a query."""
+
+    root: str
+    type: str
+    fields: str
+    at_once: int
+
+
+async def nodes(
+    github: GitHub, references: Iterable[Reference], wanted: Wanted, *, background: bool
+) -> dict[Reference, Mapping[str, JsonValue] | None]:
+    """What GraphQL has for each: None for what it does not have or does not show.
+
+    What GitHub could not tell this time is left out. Raises what `GitHub.graphql` raises.
+    """
+    found: dict[Reference, Mapping[str, JsonValue] | None] = {}
+    unique = list(dict.fromkeys(references))
+    for start in range(0, len(unique), wanted.at_once):
+        group = unique[start : start + wanted.at_once]
+        data = await github.graphql(query(group, wanted), background=background)
+        for at, reference in enumerate(group):
+            if (alias := f"r{at}") not in data.failed:
+                repository = data.value.get(alias)
+                node = repository.get("found") if isinstance(repository, dict) else None
+                found[reference] = node if isinstance(node, dict) else None
+    return found
+
+
+def query(references: Sequence[Reference], wanted: Wanted) -> str:
+    """The query for these."""
+    lines = [
+        f"  r{at}: repository(owner: {json.dumps(each.repository.owner)}, name: {json.dumps(each.repository.name)}) "
+        f"{{ found: {wanted.root}(number: {each.number}) {{ ...Wanted }} }}"
+        for at, each in enumerate(references)
+    ]
+    asked = "\n".join(["query {", "  rateLimit { cost remaining resetAt }", *lines, "}"])
+    return f"{asked}\nfragment Wanted on {wanted.type} {{{wanted.fields}}}"
+
+
+async def each(
+    asked: Iterable[_Asked], ask: Callable[[_Asked], Awaitable[_Got]]
+) -> list[tuple[_Asked, _Got | TownError]]:
+    """What is got for each, or the error that stands for it, in the order of `asked`.
+
+    They are asked for together; how many are in flight is for the client to say.
+    """
+    found: dict[int, _Got | TownError] = {}
+
+    async def one(at: int, which: _Asked) -> None:
+        try:
+            found[at] = await ask(which)
+        except TownError as error:
+            found[at] = error
+
+    wanted = list(asked)
+    async with trio.open_nursery() as nursery:
+        for at, which in enumerate(wanted):
+            nursery.start_soon(one, at, which)
+    return [(which, found[at]) for at, which in enumerate(wanted)]
