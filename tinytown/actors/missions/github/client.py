@@ -85,6 +85,11 @@ class _Request:
         """Sent twice it does what it does once; we send no mutation over GraphQL."""
         return self.method != "POST" or self.resource == "graphql"
 
+    @property
+    def waits(self) -> bool:
+        """A limit is waited for, and not told."""
+        return not self.background and (self.method == "GET" or self.resource == "graphql")
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
@@ -142,6 +147,10 @@ class GitHub:
         async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=times, follow_redirects=True) as http:
             yield cls(http, where, tokens, sleep=sleep, wall=wall)
 
+    def now(self) -> float:
+        """Seconds since 1970, by the clock that limits are measured with."""
+        return self._wall()
+
     async def get(self, path: str, *, background: bool = False) -> Page:
         """What is at a path (`/repos/...`) or at the address of a following page.
 
@@ -182,7 +191,10 @@ class GitHub:
         return data_of(value)
 
     async def change(self, method: str, path: str, body: JsonObject) -> JsonValue:
-        """Change something. A POST is sent once, whatever becomes of it; the others may be repeated."""
+        """Change something. A POST is sent once, whatever becomes of it; the others may be repeated.
+
+        It takes from the reserve, but waits for no limit: what is to be changed may be another by then.
+        """
         return (await self._ask(_Request(method, self._address(path), body))).value
 
     def _address(self, path: str) -> str:
@@ -245,7 +257,7 @@ class GitHub:
         if reserved is not None:
             raise GitHubLimited("The rest of this hour's requests is kept for what people ask", until=reserved)
         while (left := self._hold_until - self._wall()) > 0:
-            if request.background:
+            if not request.waits:
                 raise GitHubLimited("GitHub limits our requests", until=self._hold_until)
             await self._sleep(left)
 
