@@ -55,6 +55,11 @@ def is_id(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
+def ids_in(text: str) -> list[str]:
+    """The ids that a text mentions."""
+    return _UUID.findall(text)
+
+
 def short(identifier: str) -> str:
     """The form for people: the first eight characters."""
     return identifier[:8]

@@ -142,10 +142,11 @@ def test_history_shows_what_was_done(town_dir: Person) -> None:
         "   T [bob] 🛑 asked to stop - after its turn, by supervisor",
         "   T [bob] 🛑 stopped - completed 0/10 rounds",
     ]
-    assert [entry["what"] for entry in town_dir.tt("history", "-n", "2", "--json").json] == [
-        "agent.killed",
-        "agent.stopped",
-    ]
+    last = town_dir.tt("history", "-n", "2", "--json").json
+    assert [entry["what"] for entry in last] == ["agent.killed", "agent.stopped"]
+    older = town_dir.tt("history", "-n", "1", "--before", last[0]["id"]).out
+    assert f"✅ {task[:8]} dig a hole" in older
+    assert "asked to stop" not in older
 
 
 # Dead letters.
@@ -217,6 +218,8 @@ def test_what_cannot_go_back_stays_and_is_a_failure(town_dir: Person) -> None:
         ("dlq show ffffffff", 1),
         ("dlq list --count 0", 2),
         ("history --count 0", 2),
+        ("history --before yesterday", 2),
+        ("events --follow --before 1-0", 2),
         ("logs bob --lines -1", 2),
         ("logs bob --round 0", 2),
         ("why", 2),

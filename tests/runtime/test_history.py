@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from typing import cast
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from runtime_parts import add
 
 from tinytown import times
 from tinytown.errors import AgentNotFound, Invalid
 from tinytown.ids import AgentId
 from tinytown.records import Event
-from tinytown.runtime.operations.history import Entry, History, Outcome, history, told
+from tinytown.runtime.operations.chronicler import Chronicler
+from tinytown.runtime.operations.history import Entry, History, Outcome, history
 from tinytown.runtime.operations.tasks import Assign, TaskEnd, assign, complete_task
 from tinytown.runtime.town import Town
 from tinytown.transport.blocking import run_sync
 
 ADA, BOB = "ada's id", "bob's id"
+KINDS = (
+    "agent.spawned", "agent.paused", "round.started", "round.started", "round.finished", "round.failed",
+    "task.completed", "task.cancelled", "message.sent",
+)  # fmt: skip
+
+
+def calls(town: Town, command: str) -> int:
+    """How often the server has done this."""
+    said = cast("bytes", run_sync(town.connection.execute("INFO", "commandstats"))).decode()
+    found = re.search(rf"cmdstat_{command}:calls=(\d+)", said)
+    return int(found[1]) if found else 0
 
 
 def at(second: int) -> times.Timestamp:
@@ -23,6 +41,16 @@ def at(second: int) -> times.Timestamp:
 
 def event(kind: str, second: int, agent: str | None = ADA, **more: str) -> Event:
     return Event(kind, at(second), agent=agent, **more)  # type: ignore[arg-type]
+
+
+def told(events: list[Event], *, running: set[str]) -> list[Entry]:
+    """The entries of a whole journal."""
+    chronicler = Chronicler()
+    for number, each in reversed(list(enumerate(events))):
+        chronicler.hear(replace(each, id=f"{number}-0"))
+    chronicler.hear_all()
+    chronicler.hear_the_last(running)
+    return chronicler.entries(1000)
 
 
 def a_round(number: int, second: int, end: str = "round.finished", agent: str = ADA, detail: str = "") -> list[Event]:
@@ -35,7 +63,7 @@ def a_round(number: int, second: int, end: str = "round.finished", agent: str = 
 def test_a_round_has_a_beginning_an_end_and_an_outcome() -> None:
     (entry,) = told(a_round(3, 0, detail="✅ completed"), running=set())
 
-    assert entry == Entry(at(0), ADA, "round.started", round=3, outcome=Outcome.FINISHED, ended=at(5))
+    assert entry == Entry("0-0", at(0), ADA, "round.started", round=3, outcome=Outcome.FINISHED, ended=at(5))
 
 
 def test_a_round_that_failed_or_was_cut_says_why() -> None:
@@ -133,7 +161,79 @@ def test_an_agent_that_is_gone_keeps_its_id(town: Town) -> None:
     assert run_sync(history(town, History())).entries[-1].agent_name == gone
 
 
+@given(st.lists(st.tuples(st.sampled_from([ADA, BOB]), st.sampled_from(KINDS)), max_size=40), st.integers(1, 5))
+def test_the_newest_entries_are_the_same_however_little_is_heard(kinds: list[tuple[str, str]], count: int) -> None:
+    events = [
+        replace(event(kind, number, agent, task=f"t{number}"), id=f"{number}-0")
+        for number, (agent, kind) in enumerate(kinds)
+    ]
+    whole = Chronicler()
+    for each in reversed(events):
+        whole.hear(each)
+    whole.hear_all()
+    for end in range(len(events) + 1):
+        expected = [entry for entry in whole.entries(1000) if int(entry.id.partition("-")[0]) < end][-count:]
+        part = Chronicler()
+        for each in reversed(events[:end]):
+            part.hear(each)
+            if part.has(count):
+                break
+        else:
+            part.hear_all()
+        part.keep(count)
+        for each in events[end:]:
+            part.hear_on(each)
+        part.hear_the_last(set())
+        assert part.entries(count) == expected
+
+
+def test_a_history_is_read_page_by_page(town: Town) -> None:
+    ada, bob = add(town, "ada"), add(town, "bob")
+    change = town.store.change().tell(event("round.started", 0, bob.id, detail="Round 1"))
+    for number in range(60):
+        for each in a_round(number + 1, number, agent=ada.id):
+            change.tell(each)
+    change.tell(event("round.finished", 99, bob.id, detail="Round 1: done"))
+    run_sync(town.store.commit(change))
+
+    pages, before = [], None
+    while not pages or before is not None:
+        page = run_sync(history(town, History(count=7, before=before)))
+        pages.append(page.entries)
+        before = page.next
+
+    told_in_pages = [entry for page in reversed(pages) for entry in page]
+    assert [len(page) for page in pages] == [7] * 9
+    assert told_in_pages == list(run_sync(history(town, History(count=100))).entries)
+    assert [(each.agent_name, each.outcome) for each in told_in_pages[2:4]] == [
+        ("bob", Outcome.FINISHED),
+        ("ada", Outcome.FINISHED),
+    ]
+    assert [
+        len(run_sync(history(town, History("bob", before=each))).entries) for each in (None, told_in_pages[2].id)
+    ] == [
+        2,
+        1,
+    ]
+
+
+def test_no_more_of_the_journal_is_read_than_is_shown(town: Town) -> None:
+    ada = add(town, "ada")
+    change = town.store.change()
+    for number in range(500):
+        for each in a_round(number + 1, number, agent=ada.id):
+            change.tell(each)
+    run_sync(town.store.commit(change))
+
+    before = calls(town, "xrevrange")
+    run_sync(history(town, History(count=20)))
+
+    assert calls(town, "xrevrange") - before == 1
+
+
 def test_what_cannot_be_meant_is_refused(town: Town) -> None:
+    with pytest.raises(Invalid):
+        run_sync(history(town, History(before="yesterday")))
     with pytest.raises(Invalid):
         run_sync(history(town, History(count=0)))
     with pytest.raises(AgentNotFound):

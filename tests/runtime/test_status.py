@@ -120,8 +120,38 @@ def test_events_can_be_picked_by_type_agent_and_task(town: Town) -> None:
     for wanted, error in (({"agent": "nobody"}, AgentNotFound), ({"task": new_id()}, TaskNotFound)):
         with pytest.raises(error):
             types(**wanted)
-    with pytest.raises(Invalid):
-        types(count=-1)
+    for refused in ({"count": -1}, {"before": "yesterday"}, {"before": "1-0", "after": "1-0"}):
+        with pytest.raises(Invalid):
+            types(**refused)
+
+
+def test_events_are_read_page_by_page_in_both_directions(town: Town) -> None:
+    add(town, "ada")
+    add(town, "bob")
+    for number in range(200):
+        run_sync(town.journal.append(Event("noise", detail=str(number))))
+        if number % 40 == 0:
+            run_sync(assign(town, Assign("bob", f"dig {number}")))
+    whole = [event.id for event in run_sync(events(town, Events(count=1000, agent="bob"))).events]
+
+    backwards: list[str] = []
+    before = None
+    while not backwards or before is not None:
+        page = run_sync(events(town, Events(count=4, agent="bob", before=before)))
+        backwards[:0] = [event.id for event in page.events]
+        before = page.next
+    forwards: list[str] = []
+    after = "0"
+    while len(forwards) < len(whole):
+        page = run_sync(events(town, Events(count=4, agent="bob", after=after)))
+        forwards += [event.id for event in page.events]
+        after = page.position
+
+    assert backwards == forwards == whole
+    assert len(whole) == 11
+    last = run_sync(events(town, Events(after=after, agent="bob")))
+    assert (last.events, last.position) == ((), run_sync(town.journal.position()))
+    assert run_sync(events(town, Events(before="0"))).events == ()
 
 
 async def test_events_can_be_followed(made: Path) -> None:

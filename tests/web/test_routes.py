@@ -152,6 +152,12 @@ async def test_the_town_at_one_glance(made: Path) -> None:
         assert (await town.get("/v1/why/ada"))["fact"]
         assert [each["what"] for each in (await town.get("/v1/history", limit=1))["entries"]] == ["agent.spawned"]
         assert (await town.get("/v1/events/latest", type="task"))["events"][-1]["type"] == "task.assigned"
+        last = await town.get("/v1/events/latest", limit=2)
+        older = await town.get("/v1/events/latest", limit=2, cursor=last["next"])
+        newer = await town.get("/v1/events/latest", limit=2, after=older["position"])
+        assert [each["type"] for each in older["events"]] == ["town.initialized", "agent.spawned"]
+        assert (newer["events"], "next" in older) == (last["events"], False)
+        assert (await town.get("/v1/history", limit=1, cursor="0"))["entries"] == []
         assert (await town.get("/v1/overview"))["agents"][0]["agent"]["name"] == "ada"
         assert (await town.get("/v1/dead-letters"))["dead"] == 0
         assert (await town.get("/v1/agents/ada/task"))["agent"]["name"] == "ada"

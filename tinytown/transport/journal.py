@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 FOLLOW_BLOCK_MS = 30_000
 """How long one blocking read waits before it asks again; also how soon a reader notices a server that hangs."""
 
+FIRST_PAGE = 100
+LAST_PAGE = 1000
+"""Events of the first page that is read, and of each after a few: little where little is wanted, few round trips
+where much is."""
+
 
 class Journal:
     """The journal of one town."""
@@ -40,9 +45,43 @@ class Journal:
     async def after(self, position: str, most: int = 1000) -> list[Event]:
         """Up to `most` events behind a position (the id of an event; "0" for the beginning), oldest first."""
         reply = await self._connection.execute(
-            "XRANGE", self._key, f"({position}" if position != "0" else "-", "+", "COUNT", most, repeat=True
+            "XRANGE", self._key, _exclusive(position), "+", "COUNT", most, repeat=True
         )
         return [event_of(entry) for entry in cast("list[Reply]", reply)]
+
+    def backwards(
+        self, position: str | None = None, *, including: bool = False, about: Sequence[str] = ()
+    ) -> AsyncGenerator[list[Event], None]:
+        """Page after page of the events ahead of a position (None: of all), newest first, until the first of all.
+
+        With `including` the event at the position is the first of them. With `about` only those that have one of
+        these ids among their fields, so that a page may be empty. Close it with `contextlib.aclosing`.
+        """
+        start = "+" if position is None else position if including else _exclusive(position)
+        return self._pages("XREVRANGE", start, "-", about)
+
+    def forwards(
+        self, position: str, *, including: bool = False, about: Sequence[str] = ()
+    ) -> AsyncGenerator[list[Event], None]:
+        """Page after page of the events behind a position, oldest first, until the last; otherwise as `backwards`."""
+        return self._pages("XRANGE", position if including else _exclusive(position), "+", about)
+
+    async def _pages(self, verb: str, start: str, end: str, about: Sequence[str]) -> AsyncGenerator[list[Event], None]:
+        words = [each.encode() for each in about]
+        most = FIRST_PAGE
+        while True:
+            reply = await self._connection.execute(verb, self._key, start, end, "COUNT", most, repeat=True)
+            page = cast("list[tuple[bytes, list[bytes]]]", reply)
+            if page:
+                yield [event_of(entry) for entry in page if not words or any(word in entry[1] for word in words)]
+            if len(page) < most:
+                return
+            start, most = _exclusive(page[-1][0].decode()), min(LAST_PAGE, most * 3)
+
+    async def first(self) -> Event | None:
+        """The oldest event that is kept; None when there is none."""
+        found = await self.after("0", 1)
+        return found[0] if found else None
 
     async def position(self) -> str:
         """The id of the last event; "0" when there is none."""
@@ -75,7 +114,12 @@ def _entries(reply: Reply) -> Sequence[Reply]:
     return cast("Sequence[Reply]", stream[1])
 
 
-def event_of(entry: Reply) -> Event:
+def _exclusive(position: str) -> str:
+    # Nothing is at the beginning, and the server refuses what would come before it.
+    return position if position.strip("0-") == "" else f"({position}"
+
+
+def event_of(entry: Reply | tuple[bytes, list[bytes]]) -> Event:
     """The event of one stream entry."""
     position, flat = cast("tuple[bytes, list[bytes]]", entry)
     given = {

@@ -16,6 +16,9 @@ def history(
     /,
     *,
     count: Annotated[int, Parameter(name=("--count", "-n"), help="How many of the last entries.")] = 20,
+    before: Annotated[
+        str | None, Parameter(help="The last ahead of the entry with this id, as --json shows it.")
+    ] = None,
     options: ShowOptions = SHOW,
 ) -> Invocation:
     """Show the rounds that agents have worked, and the tasks that ended in them.
@@ -26,7 +29,7 @@ def history(
 
     if count < 1:
         raise Invalid("--count is a number from 1")
-    return Invocation("history", History(agent, count), options.common())
+    return Invocation("history", History(agent, count, before), options.common())
 
 
 def logs(

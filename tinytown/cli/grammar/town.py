@@ -80,6 +80,8 @@ def events(
     kind: Annotated[
         str | None, Parameter(name="--type", help="Only this type (task.completed) or group (task).")
     ] = None,
+    before: Annotated[str | None, Parameter(help="The last ahead of the event with this id.")] = None,
+    after: Annotated[str | None, Parameter(help="The first behind the event with this id.")] = None,
     options: ShowOptions = SHOW,
 ) -> Invocation:
     """Show what happened in the town.
@@ -90,7 +92,9 @@ def events(
 
     if count < 0:
         raise Invalid("--count is a number from 0", hint="With --follow, 0 shows only what is still to come.")
-    request = asked.EventsAsked(Events(count, agent, task, kind), follow)
+    if follow and before is not None:
+        raise Invalid("--follow goes on with what happens, so it takes no --before")
+    request = asked.EventsAsked(Events(count, agent, task, kind, before, after), follow)
     return Invocation("events", request, options.common())
 
 

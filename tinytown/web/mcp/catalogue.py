@@ -101,7 +101,7 @@ ROWS: tuple[Row, ...] = (
         "Read events",
         "Read the last events of the town, oldest first: what agents did, tasks that ended, rounds that failed. Use it "
         "to find out what happened while you were not looking.",
-        wire=Wire(names={"count": "limit"}),
+        wire=Wire(names={"count": "limit", "before": "cursor"}),
     ),
     Row(
         "why",
@@ -329,6 +329,8 @@ DOCS: Mapping[str, str] = {
     "tasks": "With the tasks of each agent.",
     "include_stopped": "Also those that have ended.",
     "limit": "How many, at most.",
+    "cursor": "Go on with what is older: 'next' of the last answer.",
+    "after": "Only what came behind this event: 'position' of the last answer.",
     "task": "Only of this task: its id, or its first characters.",
     "type": "Only of this type, such as task.completed.",
     "subject": "An agent (name or id) or a task (id).",

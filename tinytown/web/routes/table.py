@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _TASKS = Page("tasks", "task.id", {"tag": "task.tags", "source": "task.source"})
 _ITEMS = Page("tasks", "id", {"tag": "tags"})
+_PAST = Wire(names={"count": "limit", "before": "cursor"})
+"""What is listed from its end; `next` of the answer is the cursor that goes on with what is older."""
 _STARTED = Wire(fixed={"runtime": True})
 
 
@@ -34,8 +36,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/status", "town.status", "town", hot=True),
     Route("GET", "/v1/overview", "town.overview", "town", hot=True),
     Route("GET", "/v1/why/{subject}", "town.why", "town"),
-    Route("GET", "/v1/history", "agent.history", "town", wire=Wire(names={"count": "limit"})),
-    Route("GET", "/v1/events/latest", "event.list", "events", wire=Wire(names={"count": "limit"})),
+    Route("GET", "/v1/history", "agent.history", "town", wire=_PAST),
+    Route("GET", "/v1/events/latest", "event.list", "events", wire=_PAST),
     Route("POST", "/v1/town/stop", "town.stop", "town"),
     Route("POST", "/v1/town/save", "town.save", "town"),
     Route("POST", "/v1/town/restore", "town.restore", "town"),
@@ -67,7 +69,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/agents/{agent}/resume", "agent.resume", "agents"),
     Route("GET", "/v1/agents/{agent}/inbox", "inbox.show", "messages", page=Page("entries", "message.id")),
     Route("GET", "/v1/agents/{agent}/task", "task.current", "tasks"),
-    Route("GET", "/v1/agents/{agent}/history", "agent.history", "agents", wire=Wire(names={"count": "limit"})),
+    Route("GET", "/v1/agents/{agent}/history", "agent.history", "agents", wire=_PAST),
     # Tasks.
     Route("GET", "/v1/tasks", "task.list", "tasks", page=_TASKS),
     Route("GET", "/v1/tasks/pending", "task.pending", "tasks", page=_TASKS),
