@@ -23,6 +23,7 @@ from tinytown.actors.agent import AgentActor, RoundRules
 from tinytown.actors.child import ChildExit, Ladder
 from tinytown.actors.conductor import Conducting
 from tinytown.actors.drivers.text import TurnResult
+from tinytown.actors.missions.scheduler import Scheduler, SchedulerParts
 from tinytown.actors.progress import Progress
 from tinytown.ids import SUPERVISOR_ID, AgentId, MessageId
 from tinytown.lifecycle import AgentState
@@ -32,6 +33,7 @@ from tinytown.runtime.heartbeat import Heartbeat
 from tinytown.runtime.lifeline import Lifeline
 from tinytown.runtime.restart import RestartPolicy
 from tinytown.runtime.supervisor import Supervisor
+from tinytown.times import Timestamp, timestamp
 from tinytown.transport.connection import Reply, Value
 from tinytown.transport.delivery import Control, ControlKind, Fence
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
@@ -321,7 +323,7 @@ class Stage:
 
 
 class Runtime:
-    """A whole runtime on the stage: supervisor, lifeline and heartbeat, but no process and no signals."""
+    """A whole runtime on the stage: supervisor, lifeline, heartbeat, scheduler, but no process and no signals."""
 
     def __init__(self, stage: Stage, *, host: str = "here", lease: float = 15.0, interval: float = 5.0) -> None:
         self.stage = stage
@@ -337,6 +339,7 @@ class Runtime:
         self.supervisor: Supervisor
         self.lifeline: Lifeline
         self.heartbeat: Heartbeat
+        self.scheduler: Scheduler
 
     async def start(self) -> Runtime:
         """Start it in the stage's nursery; returns when the agents that are there have been adopted."""
@@ -349,6 +352,7 @@ class Runtime:
                 await self._open(children)
                 permanent.start_soon(self.heartbeat.run)
                 permanent.start_soon(self.lifeline.run)
+                permanent.start_soon(self.scheduler.run)
                 task_status.started()
                 await trio.sleep_forever()
         self.over.set()
@@ -379,6 +383,21 @@ class Runtime:
             heal=self._heal,
             report=self.reports.append,
         )
+        self.scheduler = Scheduler(
+            SchedulerParts(
+                store=town.store,
+                missions=town.missions,
+                placement=town.placement,
+                journal=town.journal,
+                runtime=self.card.id,
+                environ={},
+                bugbots=(),
+                tick_secs=30.0,
+                random=self.stage.dice,
+                report=self.reports.append,
+                now=now,
+            )
+        )
         self.supervisor.on_end = self.lifeline.wake
         connection = self.stage.twin.connect()
         await connection.subscribe(town.keys("bell"), self._hear)
@@ -390,7 +409,7 @@ class Runtime:
 
     def _hear(self, payload: bytes) -> None:
         for word in payload.decode().split():
-            if not self.supervisor.ring(AgentId(word)):
+            if not self.supervisor.ring(AgentId(word)) and not self.scheduler.ring(word):
                 self.lifeline.wake()
 
     async def kill(self) -> None:
@@ -415,6 +434,11 @@ def text_of(message: Message) -> str:
             return summary
         case _:
             return body.type
+
+
+def now() -> Timestamp:
+    """The time of day, on trio's clock."""
+    return timestamp(1_800_000_000 + trio.current_time())
 
 
 async def settle_down() -> None:

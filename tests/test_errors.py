@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tinytown import errors
-from tinytown.errors import TownError
+from tinytown.errors import TownError, first_cause
 
 _DRAWN = re.compile(
     r"^ {4}(?P<bars>(?:│ {3}| {4})*)(?:├── |└── )?(?P<name>\w+)"
@@ -115,3 +115,10 @@ def test_an_illegal_transition_says_how_things_are() -> None:
     error = errors.IllegalTransition("Agent 'a'", now="stopped", event="begin")
     assert str(error) == "Agent 'a' is stopped: 'begin' is not possible now"
     assert (error.what, error.now, error.event) == ("Agent 'a'", "stopped", "begin")
+
+
+def test_the_first_cause_is_found_inside_groups() -> None:
+    cause = ZeroDivisionError()
+
+    assert first_cause(ExceptionGroup("a", [ExceptionGroup("b", [cause, ValueError()])])) is cause
+    assert first_cause(cause) is cause

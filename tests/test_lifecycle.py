@@ -84,7 +84,7 @@ WORK_ITEM = {
     "block": "pending, ready, assigned, running > blocked",
     "unblock": "blocked > ready",
     "release": "assigned, running > ready",
-    "finish": "assigned, running, blocked > done",
+    "finish": "pending, ready, assigned, running, blocked > done",
     "fail": "pending, ready, assigned, running, blocked > failed",
 }
 WATCH = {

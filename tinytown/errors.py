@@ -268,9 +268,13 @@ class Full(TownError):
 
 
 class MailboxFull(Full):
-    """The mailbox of the recipient holds as many messages as it may."""
+    """The mailbox of the recipient, `agent_id`, holds as many messages as it may."""
 
     code = "mailbox_full"
+
+    def __init__(self, message: str, *, agent_id: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.agent_id = agent_id
 
 
 class TownFull(Full):
@@ -365,3 +369,10 @@ class Interrupted(TownError):
     code = "interrupted"
     http_status = 499
     exit_code = 130
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first real error inside groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -159,6 +159,11 @@ class WorkItemState(StrEnum):
     DONE = "done"
     FAILED = "failed"
 
+    @property
+    def is_terminal(self) -> bool:
+        """The item is over."""
+        return self in (WorkItemState.DONE, WorkItemState.FAILED)
+
 
 class WorkItemEvent(StrEnum):
     """What happens to a work item."""
@@ -302,8 +307,8 @@ MISSION: Mapping[MissionState, Mapping[MissionEvent, MissionState]] = {
 
 _W, _WE = WorkItemState, WorkItemEvent
 WORK_ITEM: Mapping[WorkItemState, Mapping[WorkItemEvent, WorkItemState]] = {
-    _W.PENDING: {_WE.UNLOCK: _W.READY, _WE.BLOCK: _W.BLOCKED, _WE.FAIL: _W.FAILED},
-    _W.READY: {_WE.ASSIGN: _W.ASSIGNED, _WE.BLOCK: _W.BLOCKED, _WE.FAIL: _W.FAILED},
+    _W.PENDING: {_WE.UNLOCK: _W.READY, _WE.BLOCK: _W.BLOCKED, _WE.FINISH: _W.DONE, _WE.FAIL: _W.FAILED},
+    _W.READY: {_WE.ASSIGN: _W.ASSIGNED, _WE.BLOCK: _W.BLOCKED, _WE.FINISH: _W.DONE, _WE.FAIL: _W.FAILED},
     _W.ASSIGNED: {
         _WE.START: _W.RUNNING,
         _WE.RELEASE: _W.READY,

@@ -222,7 +222,7 @@ async def test_a_runtime_in_the_background_ends_when_it_had_no_agent_for_a_while
         await trio.lowlevel.checkpoint()
         return retires or len(asked) > 1
 
-    served = Runtime(on_stage.card, on_stage.supervisor, 30.0, retire)
+    served = Runtime(on_stage.card, on_stage.supervisor, on_stage.scheduler, 30.0, retire)
     scope = trio.CancelScope()
     stage.nursery.start_soon(_end_when_idle, served, scope)
     await trio.sleep(100)

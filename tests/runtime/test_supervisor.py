@@ -16,7 +16,6 @@ from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import Informational
 from tinytown.records import Agent
-from tinytown.runtime.supervisor import first_cause
 from tinytown.transport.delivery import ControlKind, Fence
 from tinytown.transport.placement import new_runtime_id
 
@@ -355,10 +354,3 @@ async def test_failures_of_the_cli_are_no_crashes(clock: MockClock, stage: Stage
     assert runtime.reports == []
     assert await stage.waiting(ada) == []
     await runtime.end()
-
-
-def test_the_first_cause_is_found_inside_groups() -> None:
-    cause = ZeroDivisionError()
-
-    assert first_cause(ExceptionGroup("a", [ExceptionGroup("b", [cause, ValueError()])])) is cause
-    assert first_cause(cause) is cause

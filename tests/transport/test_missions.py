@@ -12,7 +12,7 @@ from tinytown.ids import AgentId, MissionId, WorkItemId, new_id
 from tinytown.lifecycle import MissionEvent, MissionState, WorkItemEvent, WorkItemState
 from tinytown.mission_records import Mission, SourceText, WorkItem
 from tinytown.times import now
-from tinytown.transport.missions import ACTIVE, EVENTS_KEPT, Changed, SeenMission, update_mission
+from tinytown.transport.missions import ACTIVE, EVENTS_KEPT, RUNG, Changed, SeenMission, update_mission
 from tinytown.transport.snapshot import load, parse, take
 from tinytown.transport.store import Raced
 
@@ -94,7 +94,7 @@ async def test_a_change_without_a_fence_rings_the_scheduler_and_one_under_a_fenc
     rings = [
         words[2] for words in real_town.missions.replace(change, seen, unlocked(seen)).writes if "PUBLISH" in words
     ]
-    assert rings == [mission.id]
+    assert rings == [RUNG + mission.id]
     fenced = real_town.store.change(placed.fence)
     assert not [
         words for words in real_town.missions.replace(fenced, seen, unlocked(seen)).writes if "PUBLISH" in words

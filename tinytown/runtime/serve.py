@@ -4,7 +4,7 @@
     └ trio.run
       └ connection                      commands and the bell
         └ plumbing nursery              flushes of grouped requests
-          └ runtime nursery             heartbeat, lifeline (permanent), signals
+          └ runtime nursery             heartbeat, lifeline, scheduler (permanent), signals
             └ supervisor nursery        one child an agent (transient)
 
 A permanent child that fails ends the runtime loudly; agents fail by themselves. The first SIGINT, SIGTERM or
@@ -20,36 +20,19 @@ import time
 import traceback
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from random import Random
 from typing import TYPE_CHECKING
 
 import trio
 
 from tinytown import times
-from tinytown.actors.actor import Actor, Bell, Pace
-from tinytown.actors.agent import AgentActor, RoundRules
-from tinytown.actors.child import become_subreaper, harden_process, sweep_marked
-from tinytown.actors.conductor import Conducting
-from tinytown.actors.pickup import Pickup
-from tinytown.actors.progress import Progress
-from tinytown.errors import RuntimeRunning, TownError, Unavailable
-from tinytown.ids import SUPERVISOR_ID, AgentId
-from tinytown.records import Event
+from tinytown.actors.child import become_subreaper, harden_process
+from tinytown.errors import RuntimeRunning, Unavailable, first_cause
 from tinytown.runtime.ground import Ground, survey
-from tinytown.runtime.heartbeat import Heartbeat
-from tinytown.runtime.launch import Launcher
-from tinytown.runtime.lifeline import Lifeline
-from tinytown.runtime.restart import RestartPolicy
-from tinytown.runtime.salvage import Salvage
-from tinytown.runtime.supervisor import Supervisor, first_cause
-from tinytown.transport.backlog import Backlog
+from tinytown.runtime.parts import Parts
 from tinytown.transport.batch import Grouped
 from tinytown.transport.blocking import BlockingConnection, run_sync
-from tinytown.transport.journal import Journal
-from tinytown.transport.mailbox import Mailbox
 from tinytown.transport.multiplexed import MultiplexedConnection
 from tinytown.transport.placement import Placement, RuntimeCard, new_runtime_id
-from tinytown.transport.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -57,7 +40,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
-    from tinytown.transport.delivery import Fence
+    from tinytown.actors.missions.scheduler import Scheduler
+    from tinytown.runtime.supervisor import Supervisor
     from tinytown.transport.files import FileLock
 
     Beside: TypeAlias = Callable[[Path, Callable[[str], None]], AbstractAsyncContextManager[None]]
@@ -70,9 +54,6 @@ person who wants to be it with `tt start` must not have to wait."""
 
 _BETWEEN_LOOKS = 0.05
 """Seconds. A lock of the system rings no bell together with a record in Redis."""
-
-CLOSING = 2.0
-"""Seconds for the last writes of a runtime that ends."""
 
 
 def run(
@@ -159,11 +140,13 @@ async def _main(ground: Ground, ready_fd: int | None, announce: Callable[[str], 
 async def _end_when_idle(runtime: Runtime, scope: trio.CancelScope) -> None:
     while True:
         with trio.move_on_after(LINGER):
-            await runtime.supervisor.busy()
-        if not len(runtime.supervisor) and await runtime.retire():
+            await runtime.busy()
+        if not runtime.is_busy and await runtime.retire():
             scope.cancel()
             return
-        await runtime.supervisor.empty()
+        while runtime.is_busy:
+            await runtime.supervisor.empty()
+            await runtime.scheduler.empty()
 
 
 async def _cut_at_second_signal(runtime: Runtime, signals: AsyncIterator[int]) -> None:
@@ -180,12 +163,30 @@ class Runtime:
 
     card: RuntimeCard
     supervisor: Supervisor
+    scheduler: Scheduler
     grace: float
     retire: Callable[[], Awaitable[bool]]
-    """Take the runtime off the town's list, unless an agent waits for it; says whether it is off."""
+    """Take the runtime off the town's list, unless an agent or a mission waits for it; says whether it is off."""
+
+    @property
+    def is_busy(self) -> bool:
+        """It has an agent, or a mission."""
+        return bool(len(self.supervisor) or len(self.scheduler))
+
+    async def busy(self) -> None:
+        """Return when it has an agent or a mission."""
+        async with trio.open_nursery() as nursery:
+
+            async def first(busy: Callable[[], Awaitable[None]]) -> None:
+                await busy()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(first, self.supervisor.busy)
+            nursery.start_soon(first, self.scheduler.busy)
 
     async def drain(self) -> None:
-        """Let the turns end, within `grace` seconds; return when no agent is left."""
+        """Give out nothing more, and let the turns end, within `grace` seconds; return when no agent is left."""
+        self.scheduler.close()
         self.supervisor.leave_all(trio.current_time() + self.grace)
         await self.supervisor.empty()
 
@@ -201,191 +202,18 @@ async def serve(ground: Ground, *, announce: Callable[[str], None]) -> AsyncIter
         await trio.to_thread.run_sync(ground.server.ensure)
     card = RuntimeCard(new_runtime_id(), ground.host, os.getpid(), times.now())
     async with MultiplexedConnection.open(ground.address) as connection, trio.open_nursery() as plumbing:
-        parts = _Parts(ground, connection, Grouped(plumbing), card, announce)
+        parts = Parts(ground, connection, Grouped(plumbing), card, announce)
         await parts.begin()
         async with trio.open_nursery() as permanent:
             async with trio.open_nursery() as children:
-                supervisor = parts.supervisor(children)
-                await parts.start(supervisor, permanent)
+                supervisor, scheduler = parts.supervisor(children), parts.scheduler()
+                await parts.start(supervisor, scheduler, permanent)
                 try:
-                    yield Runtime(card, supervisor, ground.settings.runtime.stop_grace, parts.retire)
+                    yield Runtime(card, supervisor, scheduler, ground.settings.runtime.stop_grace, parts.retire)
                 finally:
                     supervisor.close()
+                    scheduler.close()
                 supervisor.drop_all()
             permanent.cancel_scope.cancel()
         await parts.end()
         plumbing.cancel_scope.cancel()
-
-
-class _Parts:
-    """What a runtime is put together from."""
-
-    def __init__(
-        self,
-        ground: Ground,
-        connection: MultiplexedConnection,
-        batch: Grouped,
-        card: RuntimeCard,
-        announce: Callable[[str], None],
-    ) -> None:
-        limits = ground.settings.limits
-        self._ground = ground
-        self._connection = connection
-        self._card = card
-        self._announce = announce
-        self._random = Random()  # noqa: S311 - spreads load, guards nothing
-        self._store = Store(connection, ground.keys, limits)
-        self._mailbox = Mailbox(connection, ground.keys, limits, batch)
-        self._journal = Journal(connection, ground.keys, length=limits.events)
-        self._placement = Placement(connection, ground.keys, limits)
-        self._launcher = Launcher(
-            files=ground.files,
-            state=ground.state,
-            settings=ground.settings,
-            connection=connection,
-            keys=ground.keys,
-            runtime=card.id,
-            environ=os.environ,
-            report=announce,
-        )
-
-    async def begin(self) -> None:
-        """Register. Runtimes of this host are dead, since we hold their lock; so are their children, soon."""
-        living = await self._placement.runtimes()
-        dead = [card.id for card in living if card.host == self._card.host]
-        lease = self._ground.settings.runtime.placement_lease
-        await self._placement.begin(self._card, lease=lease, dead=dead)
-        others = {card.id for card in living} - set(dead)
-        left = await sweep_marked(self._ground.state.town_id, live_runtimes={*others, self._card.id})
-        if left:
-            self._announce(f"Ended {len(left)} processes that an earlier runtime had left behind")
-        await self._journal.append(Event("runtime.started", detail=f"runtime {self._card.id} on {self._card.host}"))
-
-    async def retire(self) -> bool:
-        """See `Runtime.retire`. Whoever spawns after it finds no runtime and starts one."""
-        await self._placement.end(self._card.id)
-        if not await self._placement.unplaced():
-            return True
-        await self._placement.begin(self._card, lease=self._ground.settings.runtime.placement_lease)
-        return False
-
-    async def end(self) -> None:
-        """Take the runtime off the list."""
-        with trio.move_on_after(CLOSING, shield=True):
-            try:
-                await self._placement.end(self._card.id)
-                await self._journal.append(Event("runtime.stopped", detail=f"runtime {self._card.id}"))
-            except TownError:
-                # The store is gone: the lease runs out by itself.
-                return
-
-    def supervisor(self, children: trio.Nursery) -> Supervisor:
-        """The supervisor of the agents."""
-        restart = self._ground.settings.restart
-        return Supervisor(
-            children,
-            runtime=self._card.id,
-            store=self._store,
-            placement=self._placement,
-            make_actor=self._actor,
-            policy=RestartPolicy(restart.crashes, restart.period, restart.backoff, restart.backoff_cap),
-            random=self._random,
-            report=self._announce,
-        )
-
-    async def start(self, supervisor: Supervisor, permanent: trio.Nursery) -> None:
-        """Start what is permanent. Returns when the agents that are there have been adopted."""
-        runtime = self._ground.settings.runtime
-        lifeline = Lifeline(
-            supervisor,
-            self._mailbox,
-            self._placement,
-            self._store,
-            host=self._card.host,
-            interval=runtime.lifeline_interval,
-            salvage=Salvage(
-                supervisor, self._store, self._connection, self._ground.keys, self._ground.settings.backlog
-            ),
-        )
-        heartbeat = Heartbeat(
-            self._card,
-            self._placement,
-            supervisor,
-            lifeline,
-            lease=runtime.placement_lease,
-            interval=runtime.placement_renew,
-            heal=self._heal,
-            report=self._announce,
-        )
-
-        def hear(payload: bytes) -> None:
-            for word in payload.split():
-                if not supervisor.ring(AgentId(word.decode("ascii", "replace"))):
-                    lifeline.wake()
-
-        def reconnected() -> None:
-            # Letting go of an actor may have been among what was lost.
-            lifeline.look_at_everybody()
-            for agent_id in supervisor:
-                supervisor.ring(agent_id)
-
-        supervisor.on_end = lifeline.wake
-        await self._connection.subscribe(self._ground.keys("bell"), hear)
-        self._connection.on_reconnect(reconnected)
-        self._connection.on_loss(heartbeat.wake)
-        await lifeline.walk()
-        permanent.start_soon(heartbeat.run)
-        permanent.start_soon(lifeline.run)
-
-    async def _heal(self) -> None:
-        """Start our server again if it has died."""
-        server = self._ground.server
-        if server is None:
-            return
-        try:
-            # The heartbeat must not miss its own deadline over a start that takes long.
-            await trio.to_thread.run_sync(server.ensure, abandon_on_cancel=True)
-        except (TownError, OSError) as error:
-            self._announce(f"The Redis server does not come back: {error}")
-
-    def _actor(self, fence: Fence, bell: Bell) -> Actor:
-        settings = self._ground.settings
-        runtime, limits = settings.runtime, settings.limits
-        conducts = fence.id == SUPERVISOR_ID
-        return AgentActor(
-            fence,
-            self._mailbox,
-            bell,
-            Pace(
-                lease=runtime.message_lease,
-                renewal=runtime.message_renew,
-                count=limits.prompt_messages,
-                size=limits.prompt_bytes,
-            ),
-            progress=Progress(self._store, fence),
-            run_round=self._launcher,
-            check_tasks=self._launcher.check,
-            rules=RoundRules(
-                timeout=runtime.round_timeout,
-                prompt_size=limits.prompt_bytes,
-                backoff_base=runtime.round_backoff,
-                backoff_cap=runtime.round_backoff_cap,
-                failed_rounds=runtime.max_failed_rounds,
-                attempts=limits.max_attempts,
-                suspected=max(1, limits.max_recoveries - 1),
-                interrupt_grace=runtime.interrupt_grace,
-                terminate_grace=runtime.terminate_grace,
-            ),
-            town=settings.name,
-            random=self._random,
-            duty=Conducting(self._store, self._mailbox, settings.name) if conducts else None,
-            pickup=None
-            if conducts
-            else Pickup(
-                fence,
-                self._store,
-                self._mailbox,
-                Backlog(self._connection, self._ground.keys),
-                alone=settings.backlog.auto_claim,
-            ),
-        )

@@ -16,7 +16,7 @@ import trio
 from tinytown.actors.actor import Actor, Bell
 from tinytown.actors.backoff import pause
 from tinytown.actors.progress import Progress
-from tinytown.errors import AgentNotFound, LeaseLost, TownError, Unavailable
+from tinytown.errors import AgentNotFound, LeaseLost, TownError, Unavailable, first_cause
 from tinytown.ids import SUPERVISOR_ID, AgentId
 from tinytown.lifecycle import AgentEvent
 from tinytown.runtime.restart import GiveUp, RestartPolicy, after_crash
@@ -303,10 +303,3 @@ class Supervisor:
 
 def _nothing() -> None:
     return
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """The first real error inside groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -64,6 +64,7 @@ def refuse(code: int, agent_id: str, limits: Limits) -> None:
     if code == _MAILBOX_FULL:
         raise MailboxFull(
             f"The mailbox of agent {agent_id} is full: it holds {limits.inbox_messages} messages",
+            agent_id=agent_id,
             hint="Wait until the agent has read some, or raise [limits] inbox_messages.",
         )
     if code == _TOWN_FULL:

@@ -33,6 +33,9 @@ EVENTS_KEPT = 100
 ACTIVE = frozenset({MissionState.PLANNING, MissionState.RUNNING, MissionState.BLOCKED})
 """In these a scheduler works on a mission."""
 
+RUNG = "mission:"
+"""Stands before a mission's id on the bell, on which agents are named by their ids alone."""
+
 _AT_ONCE = 250
 """Fields in one command: a script passes on some thousand words at most."""
 
@@ -184,7 +187,7 @@ class Missions:
         self._set_fields(change, self._keys("mission_text", mission_id), texts)
         if change.fence is None:
             # No bell of the change: that would note the mission among the agents with something to read.
-            change.write("PUBLISH", self._keys("bell"), mission_id)
+            change.write("PUBLISH", self._keys("bell"), RUNG + mission_id)
         return change
 
     @staticmethod

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from tinytown.actors.child import harden_process
-from tinytown.runtime.supervisor import first_cause
+from tinytown.errors import first_cause
 from tinytown.text import term_safe
 from tinytown.web.log import begin_logging
 from tinytown.web.run import Townhall, townhall

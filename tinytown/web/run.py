@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from tinytown.errors import Forbidden, TownError
+from tinytown.errors import Forbidden, TownError, first_cause
 from tinytown.runtime.opening import open_async
-from tinytown.runtime.supervisor import first_cause
 from tinytown.web.app import make_app
 from tinytown.web.hall import open_hall
 from tinytown.web.mcp.mount import McpRouter

@@ -8,7 +8,17 @@ import pytest
 from plans import NOW, agent, mission_of, planned, ticked
 
 from tinytown.actors.missions import outcomes
-from tinytown.actors.missions.actions import AskFix, AskReview, AssignItem, MergePull, MoveMission, Plan
+from tinytown.actors.missions.actions import (
+    AskFix,
+    AskReview,
+    AssignItem,
+    MergePull,
+    MoveMission,
+    Plan,
+    RerunChecks,
+    UpdateBranch,
+)
+from tinytown.actors.missions.roles import Worker
 from tinytown.ids import AgentId, TaskId, WorkItemId
 from tinytown.lifecycle import MissionEvent, MissionState, WatchState, WorkItemEvent, WorkItemState
 from tinytown.mission_records import EXTERNAL_GATE, Mission, Watch, WorkItem
@@ -29,6 +39,12 @@ def in_review(plan: Plan, *, pull: str | None = "o/r#40", head: str | None = "aa
 def watched(plan: Plan, **fields: object) -> Plan:
     watch = Watch(plan.mission.id, FIRST, "pr_checks", "o/r#40", head="aa")
     return replace(plan, watches=(*plan.watches, replace(watch, **fields)))  # type: ignore[arg-type]
+
+
+def fixes(plan: Plan, *team: Worker) -> list[AskFix]:
+    """The repairs that are asked for; the item's owner is there, unless others are named."""
+    team = team or (agent("owner", idle=False),)
+    return [action for action in planned(plan, *team) if isinstance(action, AskFix)]
 
 
 def test_the_first_tick_starts_what_depends_on_nothing_only() -> None:
@@ -142,7 +158,15 @@ def test_a_pull_request_closed_unmerged_gives_the_item_out_again() -> None:
     item = outcomes.pull_closed(in_review(mission_of({1: []})).item(FIRST), NOW)
 
     assert (item.state, item.pull) == (WorkItemState.READY, None)
-    assert outcomes.pull_merged(item, NOW) == item
+
+
+@pytest.mark.parametrize("state", WorkItemState)
+def test_an_issue_that_somebody_closed_is_done_whatever_was_at_work_on_it(state: WorkItemState) -> None:
+    item = replace(mission_of({1: []}).item(FIRST), state=state)
+
+    after = outcomes.pull_merged(item, NOW)
+
+    assert after.state is (state if state.is_terminal else WorkItemState.DONE)
 
 
 def test_the_text_of_a_stranger_waits_for_a_person() -> None:
@@ -205,25 +229,79 @@ def test_a_red_head_is_mended_once_and_the_next_head_again() -> None:
     assert ticked(after) == after
 
     ended = replace(after, watches=(replace(watch, fix_task_id=None),))
-    assert not [action for action in planned(ended) if isinstance(action, AskFix)]
+    assert not fixes(ended)
     moved = replace(ended, watches=(replace(watch, fix_task_id=None, head="bb"),))
-    assert [a.findings for a in planned(moved) if isinstance(a, AskFix)] == [("lint", "test")]
+    assert [fix.findings for fix in fixes(moved)] == [("lint", "test")]
+
+
+def test_what_an_agent_that_is_gone_left_red_is_mended_by_another_who_is_free() -> None:
+    plan = watched(in_review(mission_of({1: []})), findings=("lint",))
+
+    assert not fixes(plan, agent("b", idle=False))
+    assert [fix.agent for fix in fixes(plan, agent("reviewer"), agent("c"))] == ["c"]
+
+
+def test_a_repair_that_was_given_back_is_asked_for_again_under_another_id() -> None:
+    plan = ticked(watched(in_review(mission_of({1: []})), findings=("lint",)), agent("owner", idle=False))
+    (watch,) = plan.watches
+    lost = replace(watch, fix_task_id=None, handled=("lost/pr_checks/aa",))
+
+    (again,) = fixes(replace(plan, watches=(lost,)))
+
+    assert again.task != watch.fix_task_id
+
+
+@pytest.mark.parametrize(
+    ("result", "auto_merge", "waits_for", "kind"),
+    [
+        ("rerun", False, "review", RerunChecks),
+        ("behind", True, "merge", UpdateBranch),
+        ("behind", False, "merge", None),
+        ("behind", True, "review", None),
+        ("pending", True, "merge", None),
+    ],
+)
+def test_a_pull_request_is_helped_once_a_head(
+    result: str, auto_merge: bool, waits_for: str, kind: type[object] | None
+) -> None:
+    plan = watched(in_review(mission_of({1: []}, Mission(auto_merge=auto_merge))), last_result=result)
+    plan = plan.with_item(replace(plan.item(FIRST), waits_for=waits_for))
+
+    helped = [type(action) for action in planned(plan) if isinstance(action, RerunChecks | UpdateBranch)]
+
+    assert helped == ([kind] if kind else [])
+    assert not [each for each in planned(ticked(plan)) if isinstance(each, RerunChecks | UpdateBranch)]
+
+
+def test_a_gate_that_cannot_be_read_holds_up_what_waits_for_it_with_the_reason() -> None:
+    plan = mission_of({1: [9]})
+    gate = Watch(plan.mission.id, FIRST, EXTERNAL_GATE, "o/r#9", findings=("unreadable",), last_result="is hidden")
+    plan = ticked(replace(plan, watches=(gate,)))
+
+    assert (plan.item(FIRST).waits_for, plan.item(FIRST).reason) == (
+        "dependency",
+        "it waits for o/r#9, which is hidden",
+    )
+
+    plan = plan.with_watch(replace(gate, state=WatchState.DONE, findings=()))
+    assert plan.with_watch(plan.watches[0]) == plan
+    assert ticked(plan, agent("a")).item(FIRST).state is WorkItemState.ASSIGNED
 
 
 def test_each_open_thread_is_asked_about_once() -> None:
     plan = in_review(mission_of({1: []}))
     plan = watched(plan, watch_kind="review_comments", findings=("t1", "t2"), handled=("t1",))
 
-    assert [action.findings for action in planned(plan) if isinstance(action, AskFix)] == [("t2",)]
+    assert [fix.findings for fix in fixes(plan)] == [("t2",)]
 
 
 def test_an_item_has_one_open_repair_whatever_is_wrong_with_it() -> None:
     plan = watched(in_review(mission_of({1: []})), findings=("lint",))
     plan = watched(plan, watch_kind="mergeability", findings=("conflict",))
-    assert len([action for action in planned(plan) if isinstance(action, AskFix)]) == 1
+    assert len(fixes(plan)) == 1
 
     plan = watched(plan, watch_kind="review_comments", fix_task_id=TaskId("t"))
-    assert not [action for action in planned(plan) if isinstance(action, AskFix)]
+    assert not fixes(plan)
 
 
 GREEN = {"last_result": "green", "head": "aa"}

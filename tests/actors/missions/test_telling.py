@@ -20,6 +20,7 @@ from tinytown.actors.missions.telling import (
     work_text,
 )
 from tinytown.ids import WorkItemId
+from tinytown.mission_records import SourceText
 
 HOME = Repository("github.com", "o", "r")
 ITEM = replace(
@@ -30,18 +31,24 @@ ITEM = replace(
 def test_an_agent_gets_the_whole_issue_its_branch_and_how_to_report() -> None:
     body = "First line\n\nSecond line"
 
-    told = work_text(ITEM, body, association="MEMBER", results=[Result("o/r#9", "Design", "in docs/x.md")])
+    told = work_text(
+        ITEM,
+        SourceText("ann", "MEMBER", body),
+        results=[Result("o/r#9", "Design", "in docs/x.md")],
+        notes=["No new packages"],
+    )
 
     assert body in told
     assert "written by ann (member)" in told
     assert "branch tt/abc12345/1-x" in told
     assert "Tinytown-Work-Item: item-1" in told
     assert "- o/r#9 Design: in docs/x.md" in told
+    assert "- No new packages" in told
     assert "tt task complete" in told
 
 
 def test_why_it_came_back_is_told() -> None:
-    assert "no tests" in work_text(replace(ITEM, reason="no tests"), "x", association="MEMBER")
+    assert "no tests" in work_text(replace(ITEM, reason="no tests"), SourceText("ann", "MEMBER", "x"))
 
 
 def test_what_a_reader_would_not_see_reaches_no_agent() -> None:
@@ -66,7 +73,7 @@ def test_text_cannot_end_the_quote_since_it_cannot_know_the_mark() -> None:
 
 
 def test_a_name_or_a_title_brings_no_line_of_its_own() -> None:
-    told = work_text(replace(ITEM, title="x\n\nIgnore all", author="m\nn"), "b", association="A\nB", fence="f")
+    told = work_text(replace(ITEM, title="x\n\nIgnore all"), SourceText("m\nn", "A\nB", "b"), fence="f")
 
     assert "Ignore all" in told.splitlines()[0]
     assert "written by m n (a b)" in told

@@ -17,6 +17,7 @@ from tinytown.actors.missions.github.failures import GitHubFailed
 from tinytown.actors.missions.github.looks import Looks, look
 from tinytown.actors.missions.github.pulls import SLIM, Glance, Opinion, Pull, Said
 from tinytown.actors.missions.github.queries import query
+from tinytown.actors.missions.github.standing import standings
 from tinytown.actors.missions.references import Reference, Repository
 from tinytown.actors.missions.watching import (
     BACKOFF,
@@ -262,21 +263,28 @@ async def test_a_hundred_open_pull_requests_stay_within_the_budget(hub: FakeGitH
         for tick in range(1, 21):
             for number in range(changing):
                 hub.repo("o/r").pulls[number + 1].push()
-            found = await look(github, references, looks, tick * 180.0)
-            assert len(found) >= changing
+            assert len(await look(github, references, looks, tick * 180.0)) == 100
+            # And the issues that they are for.
+            assert len(await standings(github, references)) == 100
 
     assert hub.points <= most
 
 
-async def test_what_has_not_changed_is_not_asked_for_again(hub: FakeGitHub) -> None:
+async def test_what_has_not_changed_is_not_asked_for_again_and_known_all_the_same(hub: FakeGitHub) -> None:
     references = [Reference(HOME, 1), Reference(HOME, 2)]
     looks = Looks()
     async with hub.client() as github:
-        assert len(await look(github, references, looks, 0.0)) == 2
-        assert await look(github, references, looks, 180.0) == {}
+        first = await look(github, references, looks, 0.0)
+        hub.points = 0
+        assert await look(github, references, looks, 180.0) == first
+        assert hub.points == 1
         hub.repo("o/r").pulls[2].push()
-        assert list(await look(github, references, looks, 360.0)) == [references[1]]
-        assert len(await look(github, references, looks, 900.0)) == 1
+        second = await look(github, references, looks, 360.0)
+        assert second[references[0]] == first[references[0]]
+        assert second[references[1]] != first[references[1]]
+        hub.points = 0
+        assert len(await look(github, references, looks, 900.0)) == 2
+        assert hub.points == 2
 
 
 async def test_a_look_that_fails_half_way_is_taken_again(hub: FakeGitHub) -> None:

@@ -79,7 +79,40 @@ class MergePull:
     head: str
 
 
-Action: TypeAlias = "MoveMission | MoveItem | AssignItem | AskReview | AskFix | MergePull"
+@dataclass(frozen=True, slots=True)
+class RerunChecks:
+    """Checks of this head that broke off are run again, once."""
+
+    item: WorkItemId
+    watch: WatchId
+    pull: str
+    head: str
+
+    @property
+    def key(self) -> str:
+        """What is remembered as handled."""
+        return f"rerun/{self.head}"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateBranch:
+    """The base is merged into the branch of a pull request that is behind it, once for this head."""
+
+    item: WorkItemId
+    watch: WatchId
+    pull: str
+    head: str
+
+    @property
+    def key(self) -> str:
+        """What is remembered as handled."""
+        return f"update/{self.head}"
+
+
+Outward: TypeAlias = "MergePull | RerunChecks | UpdateBranch"
+"""What is done at GitHub, after it was written down here."""
+
+Action: TypeAlias = "MoveMission | MoveItem | AssignItem | AskReview | AskFix | Outward"
 
 
 def task_id(mission: MissionId, *what: object) -> TaskId:
@@ -129,4 +162,7 @@ def _applied(plan: Plan, action: Action, now: Timestamp) -> Plan:
     if isinstance(action, AskFix):
         watch = next(each for each in plan.watches if each.id == action.watch)
         return plan.with_watch(replace(watch, fix_task_id=action.task, handled=(*watch.handled, *action.keys)))
+    if isinstance(action, RerunChecks | UpdateBranch):
+        watch = next(each for each in plan.watches if each.id == action.watch)
+        return plan.with_watch(replace(watch, handled=(*watch.handled, action.key)))
     return plan

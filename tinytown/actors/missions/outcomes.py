@@ -73,9 +73,9 @@ def pushed(mission: Mission, item: WorkItem, now: Timestamp, head: str) -> WorkI
 
 def pull_merged(item: WorkItem, now: Timestamp) -> WorkItem:
     """Its pull request is merged, by whomever, or its issue was closed."""
-    if item.state in (WorkItemState.ASSIGNED, WorkItemState.RUNNING, WorkItemState.BLOCKED):
-        return replace(item.after(_E.FINISH, now), review_task_id=None)
-    return item
+    if item.state.is_terminal:
+        return item
+    return replace(item.after(_E.FINISH, now), review_task_id=None)
 
 
 def pull_closed(item: WorkItem, now: Timestamp) -> WorkItem:

@@ -18,6 +18,8 @@ from tinytown.actors.missions.actions import (
     MergePull,
     MoveItem,
     MoveMission,
+    RerunChecks,
+    UpdateBranch,
     task_id,
 )
 from tinytown.actors.missions.order import ranks
@@ -51,6 +53,7 @@ def plan(
     found.settle_dependencies()
     found.ask_reviews()
     found.ask_fixes()
+    found.help_pulls()
     found.merge()
     found.assign()
     found.judge()
@@ -70,15 +73,19 @@ class _Planning:
 
     def settle_dependencies(self) -> None:
         """Begin what may begin, and hold what may not."""
-        stands = {watch.target: watch.state for watch in self.watches if watch.watch_kind == EXTERNAL_GATE}
-        satisfied = {key for key, state in stands.items() if state is WatchState.DONE}
-        broken = {key: "cannot be satisfied any more" for key, state in stands.items() if state is WatchState.FAILED}
+        gates = {watch.target: watch for watch in self.watches if watch.watch_kind == EXTERNAL_GATE}
+        satisfied = {key for key, gate in gates.items() if gate.state is WatchState.DONE}
+        broken = {
+            key: gate.last_result or "cannot be satisfied any more"
+            for key, gate in gates.items()
+            if gate.state is WatchState.FAILED or (gate.state in _LIVE_WATCH and gate.findings)
+        }
         for item in self.items.values():
             if item.state is _I.DONE:
                 satisfied.add(item.key)
             elif item.state is _I.FAILED:
                 broken[item.key] = "has failed"
-        known = stands.keys() | {item.key for item in self.items.values()}
+        known = gates.keys() | {item.key for item in self.items.values()}
         for item in tuple(self.items.values()):
             if item.state is _I.PENDING or item.waits_for == "dependency":
                 self._settle(item, satisfied, broken, known)
@@ -115,19 +122,43 @@ class _Planning:
         mending = {watch.work_item_id for watch in self.watches if watch.fix_task_id is not None}
         for watch in self.watches:
             item = self.items.get(watch.work_item_id)
-            if item is None or item.waits_for not in ("review", "merge") or item.assigned_to is None:
+            if item is None or item.waits_for not in ("review", "merge"):
                 continue
-            if item.id in mending:
-                continue
-            if watch.state not in _LIVE_WATCH or watch.watch_kind == EXTERNAL_GATE:
+            if item.id in mending or watch.state not in _LIVE_WATCH or watch.watch_kind == EXTERNAL_GATE:
                 continue
             keys = [f"{watch.watch_kind}/{watch.head}"] if watch.watch_kind in _ONCE_A_HEAD else list(watch.findings)
             new = [key for key in keys if key not in watch.handled] if watch.findings else []
-            if new:
+            mender = self._mender(item) if new else None
+            if mender is not None:
                 findings = watch.findings if watch.watch_kind in _ONCE_A_HEAD else tuple(new)
-                task = task_id(self.mission.id, watch.id, "fix", *new)
-                self.actions.append(AskFix(item.id, watch.id, item.assigned_to, task, findings, tuple(new)))
+                # Each that was asked for before is remembered: the number tells one that is asked for again.
+                task = task_id(self.mission.id, watch.id, "fix", len(watch.handled), *new)
+                self.actions.append(AskFix(item.id, watch.id, mender, task, findings, tuple(new)))
                 mending.add(item.id)
+
+    def _mender(self, item: WorkItem) -> AgentId | None:
+        """Who mends an item: its owner, busy or not; when that one is gone, whoever fits best and is free."""
+        if any(worker.id == item.assigned_to for worker in self.agents):
+            return item.assigned_to
+        found = fittest(item, self._free(self.agents))
+        if found is None:
+            return None
+        self.taken.add(found.id)
+        return found.id
+
+    def help_pulls(self) -> None:
+        """Run checks again that broke off, and bring up to date what is only behind."""
+        for watch in self.watches:
+            item = self.items.get(watch.work_item_id)
+            if item is None or watch.state not in _LIVE_WATCH or item.pull is None or watch.head is None:
+                continue
+            action: RerunChecks | UpdateBranch | None = None
+            if watch.last_result == "rerun":
+                action = RerunChecks(item.id, watch.id, item.pull, watch.head)
+            elif watch.last_result == "behind" and self.mission.auto_merge and item.waits_for == "merge":
+                action = UpdateBranch(item.id, watch.id, item.pull, watch.head)
+            if action is not None and action.key not in watch.handled:
+                self.actions.append(action)
 
     def merge(self) -> None:
         """Merge what is approved and green, where the mission may."""

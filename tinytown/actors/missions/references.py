@@ -105,6 +105,16 @@ def reference_of(key: str) -> Reference:
     return Reference(Repository.of(host or GITHUB, found[1], found[2]), int(found[3]))
 
 
+def repository_of(key: str, home: str | None) -> Repository | None:
+    """The repository that an item of this key is worked on in: its issue's, else `home` (`host/owner/name`)."""
+    try:
+        return reference_of(key).repository
+    except Invalid:
+        host, _, rest = (home or "").partition("/")
+        owner, _, name = rest.partition("/")
+        return Repository.of(host, owner, name) if name else None
+
+
 def remote(url: str) -> Repository | None:
     """The repository that an address of a git remote names; None when it is a path or cannot be one of GitHub."""
     url = url.strip()

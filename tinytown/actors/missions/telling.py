@@ -18,7 +18,7 @@ from tinytown.text import clean_text, one_line, term_safe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tinytown.mission_records import WorkItem
+    from tinytown.mission_records import SourceText, WorkItem
 
 LONGEST_QUOTE = 32_768
 """Characters of a quoted text that an agent gets."""
@@ -53,13 +53,23 @@ def quoted(text: str, *, by: str, association: str, fence: str | None = None) ->
 
 
 def work_text(
-    item: WorkItem, body: str, *, association: str, results: Sequence[Result] = (), fence: str | None = None
+    item: WorkItem,
+    source: SourceText,
+    *,
+    results: Sequence[Result] = (),
+    notes: Sequence[str] = (),
+    fence: str | None = None,
 ) -> str:
-    """The task of an item: what is to be done, what it builds on, where, and how to report."""
+    """The task of an item: what is to be done, what it builds on, where, and how to report.
+
+    `notes` are what the person who began the mission wants everybody to know.
+    """
     parts = [
         f"[mission] {item.key}: {one_line(item.title, 200)}",
-        quoted(body or "(no text)", by=item.author or "", association=association, fence=fence),
+        quoted(source.body or "(no text)", by=source.author, association=source.association, fence=fence),
     ]
+    if notes:
+        parts.append("The person who began the mission says:\n" + "\n".join(f"- {each}" for each in notes))
     if item.reason:
         parts.append(f"It was given out before. {one_line(item.reason, 500)}")
     if results:

@@ -107,7 +107,7 @@ def look_limited(watch: Watch, until: float) -> Watch:
 
 
 def _ended(watch: Watch, event: WatchEvent, result: str) -> Watch:
-    return replace(watch.after(event, result), findings=()) if watch.state in _LIVE else watch
+    return replace(watch.after(event, result), findings=(), fix_task_id=None) if watch.state in _LIVE else watch
 
 
 def _judged(item: WorkItem, pull: Pull, now: Timestamp) -> WorkItem:

@@ -24,10 +24,9 @@ from tinytown.cli.failures import INTERRUPTED
 from tinytown.cli.render.top import frame
 from tinytown.cli.screen import require_terminal, whole_screen
 from tinytown.cli.session import opened
-from tinytown.errors import Unavailable
+from tinytown.errors import Unavailable, first_cause
 from tinytown.runtime.opening import open_async
 from tinytown.runtime.operations.overview import Overview, Picture, overview
-from tinytown.runtime.supervisor import first_cause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

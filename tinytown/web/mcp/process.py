@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from tinytown.actors.processes import look_at, marks_of
-from tinytown.errors import Invalid
+from tinytown.errors import Invalid, first_cause
 from tinytown.runtime.caller import ID_VARIABLE, TOKEN_VARIABLE, Scope
 from tinytown.runtime.opening import open_async
-from tinytown.runtime.supervisor import first_cause
 from tinytown.web.log import Lines
 from tinytown.web.mcp.changes import Changes
 from tinytown.web.mcp.desk import DEFAULT_SCOPES, LocalDesk, limited

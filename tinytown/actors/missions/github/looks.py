@@ -23,12 +23,17 @@ REFRESH = 900.0
 
 
 class Looks:
-    """What was seen of each pull request, and when in full. Lost with the process: the next look is a full one."""
+    """Each pull request as it was last seen in full, and when. Lost with the process: the next look is a full one."""
 
     __slots__ = ("_seen",)
 
     def __init__(self) -> None:
-        self._seen: dict[Reference, tuple[str, float]] = {}
+        self._seen: dict[Reference, tuple[Pull, float]] = {}
+
+    def __getitem__(self, reference: Reference) -> Pull | None:
+        """The pull request as it was last seen."""
+        seen = self._seen.get(reference)
+        return None if seen is None else seen[0]
 
     def wanted(self, seen: Mapping[Reference, Glance | None], now: float) -> list[Reference]:
         """Those of these to look at in full. `now` is in seconds of any clock that goes on."""
@@ -37,7 +42,7 @@ class Looks:
     def note(self, pulls: Iterable[Pull], now: float) -> None:
         """These were looked at in full."""
         for pull in pulls:
-            self._seen[pull.glance.reference] = (pull.glance.fingerprint, now)
+            self._seen[pull.glance.reference] = (pull, now)
 
     def keep(self, references: Iterable[Reference]) -> None:
         """Forget all others."""
@@ -45,18 +50,22 @@ class Looks:
         self._seen = {reference: each for reference, each in self._seen.items() if reference in kept}
 
     def _new(self, glance: Glance, now: float) -> bool:
-        fingerprint, at = self._seen.get(glance.reference, ("", 0.0))
-        return fingerprint != glance.fingerprint or now - at >= REFRESH
+        seen = self._seen.get(glance.reference)
+        return seen is None or seen[0].glance.fingerprint != glance.fingerprint or now - seen[1] >= REFRESH
 
 
 async def look(github: GitHub, references: Iterable[Reference], looks: Looks, now: float) -> dict[Reference, Pull]:
-    """The pull requests of which there may be something new, in full; those that cannot be read are left out.
+    """These pull requests in full, as they are or as they were seen before and still are; without those that cannot be
+    read.
 
     Raises `GitHubLimited` and `GitHubFailed`; then nothing is noted as seen.
     """
-    wanted = list(references)
-    looks.keep(wanted)
-    changed = looks.wanted(await glances(github, wanted), now)
-    found = {reference: pull for reference, pull in (await details(github, changed)).items() if pull is not None}
-    looks.note(found.values(), now)
+    seen = await glances(github, list(references))
+    changed = await details(github, looks.wanted(seen, now))
+    looks.note((pull for pull in changed.values() if pull is not None), now)
+    found: dict[Reference, Pull] = {}
+    for reference, glance in seen.items():
+        pull = looks[reference] if changed.get(reference, glance) is not None else None
+        if pull is not None:
+            found[reference] = pull
     return found

@@ -1,0 +1,89 @@
+"""A mission at work: the actor that decides for it, and the one beside it that looks outside.
+
+Its mailbox is the mission's own record: whoever wants something of it writes there and rings. Deciding never waits for
+the network, so an agent that gets free is given work while GitHub hangs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from tinytown.actors.actor import Bell
+from tinytown.actors.missions.actions import MergePull
+from tinytown.actors.missions.github.looks import Looks
+from tinytown.actors.missions.outlook import Outlook, explain
+from tinytown.actors.missions.tick import Ticked, Ticking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from tinytown.actors.missions.github.clients import Clients
+    from tinytown.ids import MissionId
+    from tinytown.times import Timestamp
+    from tinytown.transport.delivery import Fence
+    from tinytown.transport.missions import Missions
+    from tinytown.transport.store import Store
+
+
+class MissionActor:
+    """One mission, held under a fence. `tick_secs` is the longest time between two ticks."""
+
+    def __init__(
+        self,
+        mission_id: MissionId,
+        fence: Fence,
+        *,
+        store: Store,
+        missions: Missions,
+        clients: Clients,
+        bugbots: Collection[str],
+        tick_secs: float,
+        now: Callable[[], Timestamp],
+        bell: Bell,
+    ) -> None:
+        looks = Looks()
+        self.bell = bell
+        self.last = Ticked(over=False)
+        self._fence = fence
+        self._mission_id = mission_id
+        self._tick_secs = tick_secs
+        self._ticking = Ticking(store, missions, now, lambda pull, finding: explain(looks, pull, finding))
+        self._outlook = Outlook(mission_id, fence, self._ticking, clients, looks, bugbots)
+        self._outside = Bell()
+
+    async def live(self) -> None:
+        """Work on the mission until it is stopped or over.
+
+        Raises what `Ticking.tick` raises.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_for_ever)
+            while not self.last.over:
+                self.bell.take()
+                await self.tick()
+                if self.last.changed or self.last.ended or self._outlook.outward:
+                    self._outside.ring()
+                with trio.move_on_after(self._tick_secs):
+                    await self.bell.wait()
+            nursery.cancel_scope.cancel()
+
+    async def tick(self) -> Ticked:
+        """Decide once."""
+        merging = [each for each in self._outlook.outward if isinstance(each, MergePull)]
+        self.last = await self._ticking.tick(self._mission_id, self._fence, merging)
+        self._outlook.outward += self.last.outward
+        return self.last
+
+    async def look(self) -> float:
+        """Look outside once; gives the seconds until there will be something to look at."""
+        return await self._outlook.look()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            self._outside.take()
+            wait = await self.look()
+            self.bell.ring()
+            with trio.move_on_after(wait):
+                await self._outside.wait()

@@ -1,0 +1,174 @@
+"""What a look outside makes of a mission. No I/O.
+
+What must be true: a look is taken in on the mission as it is by then, so what it is about must still be as it was:
+the task whose end was looked into, the pull request that was looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tinytown.actors.missions import outcomes
+from tinytown.actors.missions.reconcile import IN_WORK, LIVE
+from tinytown.actors.missions.watching import BACKOFF, look_failed, look_limited, observed, watches_on
+from tinytown.lifecycle import WatchEvent, WorkItemEvent
+from tinytown.mission_records import EXTERNAL_GATE
+from tinytown.times import seconds_of, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from tinytown.actors.missions.actions import MergePull, Outward, Plan
+    from tinytown.actors.missions.github.pulls import Pull
+    from tinytown.actors.missions.github.standing import Standing
+    from tinytown.ids import TaskId, WorkItemId
+    from tinytown.mission_records import Watch, WorkItem
+    from tinytown.times import Timestamp
+
+UNREADABLE = "cannot be read: it is not there, or the token may not see it"
+"""What a gate finds of something that GitHub does not show."""
+
+
+@dataclass(slots=True)
+class Sights:
+    """What was seen. Issues and pull requests are named by their keys."""
+
+    now: Timestamp
+    bugbots: Collection[str]
+    ended: dict[WorkItemId, TaskId] = field(default_factory=dict)
+    """Items whose work was completed, with the task that it was; `found` has the pull request, if there is one."""
+    found: dict[WorkItemId, Pull] = field(default_factory=dict)
+    unfound: dict[WorkItemId, str] = field(default_factory=dict)
+    """Items of which it cannot be found out, and why."""
+    standings: dict[str, Standing | None] = field(default_factory=dict)
+    pulls: dict[str, Pull] = field(default_factory=dict)
+    unchecked: set[str] = field(default_factory=set)
+    """Pull requests whose head has no suite of checks."""
+    failed: dict[str, str] = field(default_factory=dict)
+    limited: dict[str, float] = field(default_factory=dict)
+    """Until when (seconds since 1970) nothing can be seen of these."""
+
+
+def taken_in(plan: Plan, sights: Sights) -> Plan:
+    """The plan after a look."""
+    for item in plan.items:
+        if item.id in sights.ended and item.state in IN_WORK and item.task_id == sights.ended[item.id]:
+            plan = _ended(plan, item, sights)
+        elif item.id in sights.unfound and item.state in IN_WORK:
+            reason = f"its pull request cannot be looked for: {sights.unfound[item.id]}"
+            plan = plan.with_item(
+                item.after(WorkItemEvent.BLOCK, sights.now, reason=reason, waits_for="person"),
+            )
+    for watch in plan.watches:
+        if watch.watch_kind == EXTERNAL_GATE and watch.state in LIVE:
+            plan = _gate(plan, watch, sights)
+    for item in plan.items:
+        standing = sights.standings.get(item.source_ref or "")
+        if standing is not None and standing.state != "open" and not item.state.is_terminal:
+            why = " as not planned" if standing.reason == "not_planned" else ""
+            plan = plan.with_item(replace(outcomes.pull_merged(item, sights.now), reason=f"its issue was closed{why}"))
+        elif item.pull is not None:
+            plan = _pull(plan, item, sights)
+    return plan
+
+
+def own(plan: Plan, item: WorkItem) -> list[Watch]:
+    """The watches on the pull requests of an item."""
+    return [each for each in plan.watches if each.work_item_id == item.id and each.watch_kind != EXTERNAL_GATE]
+
+
+def merged(plan: Plan, *, action: MergePull, now: Timestamp) -> Plan:
+    """The plan after a merge that GitHub has confirmed."""
+    item = plan.item(action.item)
+    if item.state.is_terminal or item.pull != action.pull:
+        return plan
+    plan = plan.with_item(replace(outcomes.pull_merged(item, now), reason=f"{action.pull} is merged"))
+    return _finish(plan, own(plan, item), "merged")
+
+
+def refused(plan: Plan, *, action: Outward, reason: str, now: Timestamp, at_once: bool = False) -> Plan:
+    """The plan when GitHub did not do what was asked for; it is looked at again, `at_once` or a while later."""
+    item = plan.item(action.item)
+    later = timestamp(seconds_of(now) + (0 if at_once else BACKOFF[0]))
+    for watch in own(plan, item):
+        if watch.state in LIVE and watch.watch_kind == "mergeability":
+            plan = plan.with_watch(replace(watch, last_result=f"GitHub did not do it: {reason}", next_due_at=later))
+    return plan
+
+
+def look_again(plan: Plan, *, item: WorkItemId, now: Timestamp) -> Plan:
+    """The plan with an item's pull request to be looked at now."""
+    for watch in own(plan, plan.item(item)):
+        if watch.state in LIVE:
+            plan = plan.with_watch(replace(watch, next_due_at=now))
+    return plan
+
+
+def _ended(plan: Plan, item: WorkItem, sights: Sights) -> Plan:
+    pull = sights.found.get(item.id)
+    now = sights.now
+    if pull is None:
+        return plan.with_item(outcomes.work_ended(plan.mission, item, now))
+    glance = pull.glance
+    after = outcomes.work_ended(plan.mission, item, now, pull=glance.reference.key, head=glance.head)
+    plan = _finish(plan, (each for each in own(plan, item) if each.target != after.pull), "another one took its place")
+    known = {watch.id for watch in plan.watches}
+    new = tuple(watch for watch in watches_on(plan.mission, after, now) if watch.id not in known)
+    return look_again(replace(plan.with_item(after), watches=(*plan.watches, *new)), item=item.id, now=now)
+
+
+def _finish(plan: Plan, watches: Iterable[Watch], result: str) -> Plan:
+    for watch in watches:
+        if watch.state in LIVE:
+            after = watch.after(WatchEvent.FINISH, result)
+            plan = plan.with_watch(replace(after, findings=(), fix_task_id=None))
+    return plan
+
+
+def _pull(plan: Plan, item: WorkItem, sights: Sights) -> Plan:
+    key = item.pull or ""
+    live = [watch for watch in own(plan, item) if watch.state in LIVE and watch.target == key]
+    if key in sights.pulls:
+        after, watches = observed(
+            plan.mission,
+            item,
+            live,
+            sights.pulls[key],
+            sights.now,
+            bugbots=sights.bugbots,
+            no_suites=key in sights.unchecked,
+        )
+        plan = plan.with_item(after)
+    elif key in sights.failed:
+        watches = ()
+        for watch in live:
+            item, failed = look_failed(item, watch, sights.now, sights.failed[key])
+            watches += (failed,)
+        plan = plan.with_item(item)
+    else:
+        until = sights.limited.get(key)
+        watches = () if until is None else tuple(look_limited(watch, until) for watch in live)
+    for watch in watches:
+        plan = plan.with_watch(watch)
+    return plan
+
+
+def _gate(plan: Plan, gate: Watch, sights: Sights) -> Plan:
+    key = gate.target
+    if key in sights.limited:
+        return plan.with_watch(look_limited(gate, sights.limited[key]))
+    if key in sights.failed:
+        # What waits for it goes on waiting: a failed look says nothing.
+        return plan.with_watch(look_failed(plan.items[0], gate, sights.now, sights.failed[key])[1])
+    if key not in sights.standings:
+        return plan
+    standing = sights.standings[key]
+    later = timestamp(seconds_of(sights.now) + gate.interval_secs)
+    if standing is None:
+        return plan.with_watch(replace(gate, findings=("unreadable",), last_result=UNREADABLE, next_due_at=later))
+    if standing.kind == "pull" and standing.state == "closed":
+        return plan.with_watch(gate.after(WatchEvent.FAIL, "was closed without being merged"))
+    if standing.state != "open":
+        return plan.with_watch(replace(gate.after(WatchEvent.FINISH, standing.state), findings=()))
+    return plan.with_watch(replace(gate, findings=(), last_result="open", failures=0, next_due_at=later))
