@@ -1,6 +1,6 @@
 """A GitHub of the tests' own, on a socket of loopback: its HTTP, its limits, and faults on demand.
 
-`github_state` holds what there is, `github_rest` and `github_graphql` answer for it.
+What it holds, and what it answers when nothing is wrong, is that of `tinytown.runtime.demo.forge`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import github_graphql
-import github_rest
 import trio
-from github_state import START, Issue, Pull, Repo, World
 
 from tinytown.actors.missions.github.client import GitHub
 from tinytown.actors.missions.github.tokens import Token
 from tinytown.actors.missions.references import Endpoints
+from tinytown.runtime.demo.forge import Asked, Forge, Issue, Pull, Repo
 
 SECRET = "ghp_of-the-tests"
+START = 1_800_000_000.0
 
 
 @dataclass
@@ -60,7 +59,7 @@ class FakeGitHub:
     `logins` are the tokens that it knows; any is good while there are none. `graphql_refusal` answers each query.
     """
 
-    world: World = field(default_factory=World)
+    now: float = START
     moved: dict[str, str] = field(default_factory=dict)
     faults: list[Reply] = field(default_factory=list)
     faults_after: dict[str, Reply] = field(default_factory=dict)
@@ -88,16 +87,11 @@ class FakeGitHub:
         """What makes a client come here."""
         return {"GITHUB_API_URL": self.url, "GITHUB_GRAPHQL_URL": f"{self.url}/graphql", "GH_TOKEN": SECRET}
 
-    @property
-    def now(self) -> float:
-        return self.world.now
-
-    @now.setter
-    def now(self, now: float) -> None:
-        self.world.now = now
+    def __post_init__(self) -> None:
+        self.forge = Forge(clock=lambda: self.now)
 
     def repo(self, full_name: str) -> Repo:
-        return self.world.repo(full_name)
+        return self.forge.repo(full_name)
 
     def issue(self, key: str, title: str = "title", body: str = "", **more: Any) -> Issue:
         """An issue under a key as `o/r#23`."""
@@ -107,7 +101,11 @@ class FakeGitHub:
     def pull(self, key: str, branch: str | None = None, **more: Any) -> Pull:
         """A pull request under a key as `o/r#42`."""
         name, _, number = key.partition("#")
-        return self.repo(name).pull(branch or f"branch-{number}", number=int(number), **more)
+        merged = more.pop("merged", False)
+        pull = self.repo(name).pull(branch or f"branch-{number}", number=int(number), **more)
+        if merged:
+            pull.merge()
+        return pull
 
     async def sleep(self, seconds: float) -> None:
         """Sleeping takes no time, only the clock moves."""
@@ -147,7 +145,7 @@ class FakeGitHub:
             page = int(query.removeprefix("page=") or 1)
             link = {"Link": f'<{self.url}/list?page={page + 1}>; rel="next"'} if page < 3 else {}
             return self.tagged(call, Reply(200, [page], link))
-        found = github_rest.answer(self.world, call.method, call.path, call.body, login=login, base=self.url)
+        found = self.forge.answer(Asked.of(call.method, call.path, call.body, login=login, base=self.url))
         reply = Reply(found.status, found.value, found.headers)
         return self.tagged(call, reply) if call.method == "GET" and found.status == 200 else reply
 
@@ -161,7 +159,7 @@ class FakeGitHub:
     def graphql(self, call: Call) -> Reply:
         if self.graphql_refusal is not None:
             return self.graphql_refusal
-        value, points = github_graphql.ask(self.world, json.loads(call.body)["query"], without=self.without)
+        value, points = self.forge.ask(json.loads(call.body)["query"], without=self.without)
         self.points += points
         return Reply(200, value)
 

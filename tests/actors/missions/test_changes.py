@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from github_server import START, FakeGitHub, Reply, serving
-from github_state import Pull
 
 from tinytown.actors.missions.github.changes import (
     SILENT_FOR,
@@ -20,6 +19,7 @@ from tinytown.actors.missions.github.changes import (
 from tinytown.actors.missions.github.client import GitHub
 from tinytown.actors.missions.github.failures import GitHubDenied, GitHubFailed, GitHubLimited
 from tinytown.actors.missions.references import reference_of
+from tinytown.runtime.demo.forge import Pull
 
 PULL = reference_of("o/r#2")
 MERGE = "PUT /repos/o/r/pulls/2/merge"
@@ -190,7 +190,7 @@ async def test_a_head_has_suites_when_something_checks_it(hub: FakeGitHub, githu
 async def test_a_suite_that_an_app_never_used_does_not_hold_up_a_merge_for_ever(
     hub: FakeGitHub, github: GitHub, pull: Pull
 ) -> None:
-    pull.repo.suites[pull.head] = 1
+    pull.commit.suites = 1
     suites = f"/repos/o/r/commits/{pull.head}/check-suites?per_page=100"
     made = (await github.get(suites)).value
     assert await has_suites(github, PULL, pull.head)

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from github_rest import issue_json
-from github_server import SECRET, FakeGitHub, Reply, serving
-from github_state import START
+from github_server import SECRET, START, FakeGitHub, Reply, serving
 
 from tinytown.actors.missions.github.answers import Data
 from tinytown.actors.missions.github.budget import Budget
@@ -28,6 +26,7 @@ from tinytown.actors.missions.github.failures import (
 from tinytown.actors.missions.github.issues import load_issue
 from tinytown.actors.missions.github.tokens import Token, find_token
 from tinytown.actors.missions.references import Endpoints, Reference, Repository, reference_of
+from tinytown.runtime.demo.forge import documents
 
 HOME = Repository("github.com", "o", "r")
 
@@ -259,7 +258,7 @@ async def test_an_issue_comes_with_the_dependencies_that_github_keeps(hub: FakeG
 
 async def test_dependencies_that_cannot_be_read_are_not_taken_for_none(hub: FakeGitHub, github: GitHub) -> None:
     four = hub.issue("o/r#4", blocked_by=["o/r#1"])
-    hub.faults = [Reply(200, issue_json(four)), Reply(404, {"message": "Not Found"})]
+    hub.faults = [Reply(200, documents.issue(four)), Reply(404, {"message": "Not Found"})]
 
     with pytest.raises(GitHubMissing):
         await load_issue(github, Reference(HOME, 4))

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-import github_graphql
 import pytest
 from github_server import FakeGitHub, Reply, serving
 from plans import NOW, agent, mission_of, planned
@@ -290,7 +289,7 @@ async def test_what_has_not_changed_is_not_asked_for_again_and_known_all_the_sam
 async def test_a_look_that_fails_half_way_is_taken_again(hub: FakeGitHub) -> None:
     looks = Looks()
     async with hub.client() as github:
-        glance, _ = github_graphql.ask(hub.world, query([Reference(HOME, 1)], SLIM))
+        glance, _ = hub.forge.ask(query([Reference(HOME, 1)], SLIM))
         hub.faults = [Reply(200, glance), *[Reply(502, {})] * 4]
         with pytest.raises(GitHubFailed):
             await look(github, [Reference(HOME, 1)], looks, 0.0)
