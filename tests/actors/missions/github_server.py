@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,6 +65,8 @@ class FakeGitHub:
     faults_after: dict[str, Reply] = field(default_factory=dict)
     """Answered once in place of what was asked (`PUT /path`), which is done all the same."""
     logins: dict[str, str] = field(default_factory=dict)
+    app: Callable[[Call], Reply] | None = None
+    """Answers below `/app`."""
     calls: list[Call] = field(default_factory=list)
     graphql_refusal: Reply | None = None
     without: frozenset[str] = frozenset()
@@ -123,6 +125,8 @@ class FakeGitHub:
     def answer(self, call: Call) -> Reply:
         if self.faults:
             return self.faults.pop(0)
+        if self.app is not None and call.path.startswith("/app"):
+            return self.app(call)
         secret = call.headers.get("authorization", "").removeprefix("Bearer ")
         if self.logins and secret and secret not in self.logins:
             return Reply(401, {"message": "Bad credentials"})

@@ -21,6 +21,10 @@ _ANSWER_WITHIN = 10.0
 """Seconds in which `gh` has to give a token."""
 
 
+LOOK_AGAIN = 60.0
+"""Seconds after which a token is looked for again where there was none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """A token, and where it was found."""
@@ -59,18 +63,22 @@ class Given:
 class Found:
     """The token that the environment or `gh` has for a host; looked for again when GitHub refuses it.
 
-    So a new `gh auth login` is taken up by a runtime that has been running for days.
+    So a runtime that has been running for days takes up a new `gh auth login`; and after a while also the first one.
     """
 
-    __slots__ = ("_environ", "_host", "_token")
+    __slots__ = ("_again_at", "_environ", "_host", "_token")
 
-    def __init__(self, host: str, environ: Mapping[str, str], token: Token) -> None:
+    def __init__(self, host: str, environ: Mapping[str, str], token: Token | None) -> None:
         self._host = host
         self._environ = environ
         self._token = token
+        self._again_at = trio.current_time() + LOOK_AGAIN
 
     async def token(self) -> Token | None:
         """The one that was found last."""
+        if self._token is None and trio.current_time() >= self._again_at:
+            self._again_at = trio.current_time() + LOOK_AGAIN
+            self._token = await find_token(self._host, self._environ)
         return self._token
 
     async def refused(self, token: Token) -> None:
