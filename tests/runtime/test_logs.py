@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from runtime_parts import add
 
@@ -36,6 +38,15 @@ def test_its_log_and_the_latest_round_are_shown_and_no_other_agents(town: Town) 
 
     assert found.rounds == (1, 2, 10)
     assert found.files == (town.files.agent_log("ada"), town.files.round_log("ada", 10))
+
+
+def test_the_latest_round_is_the_one_written_last_since_each_life_counts_its_rounds_anew(town: Town) -> None:
+    add(town, "ada")
+    written(town, "ada", 1, 2, 3)
+    for number, seconds in ((1, 300), (2, 100), (3, 200)):
+        os.utime(town.files.round_log("ada", number), (seconds, seconds))
+
+    assert run_sync(find_logs(town, Logs("ada"))).files[-1] == town.files.round_log("ada", 1)
 
 
 def test_one_round_can_be_asked_for(town: Town) -> None:

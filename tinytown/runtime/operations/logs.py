@@ -49,8 +49,10 @@ async def find_logs(town: Town, request: Logs) -> AgentLogs:
     name = await _name(town, request.agent)
     rounds = tuple(sorted(town.files.round_numbers(name)))
     if request.round is None:
-        wanted = [town.files.agent_log(name), *(town.files.round_log(name, number) for number in rounds[-1:])]
-        return AgentLogs(name, tuple(path for path in wanted if path.exists()), rounds)
+        outputs = [town.files.round_log(name, number) for number in rounds]
+        # Each life of an agent counts its rounds anew, so the highest number may be one of long ago.
+        latest = sorted(outputs, key=_written)[-1:]
+        return AgentLogs(name, tuple(path for path in (town.files.agent_log(name), *latest) if path.exists()), rounds)
     if request.round < 1:
         raise Invalid(f"The round is {request.round}; rounds are counted from 1")
     if request.round not in rounds:
@@ -60,6 +62,13 @@ async def find_logs(town: Town, request: Logs) -> AgentLogs:
             hint=f"There are those of these rounds: {there}.",
         )
     return AgentLogs(name, (town.files.round_log(name, request.round),), rounds)
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 async def _name(town: Town, wanted: str) -> str:
