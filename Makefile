@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# `make test EXTRAS=test,browser` tests the dashboard too, in the Chromium of the machine.
+EXTRAS ?= test
 
 .PHONY: demo test check test-long conformance bench diagrams clean
 
@@ -43,7 +45,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(WHEEL),"$(WHEEL)[test]",--editable ".[test]")
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(WHEEL),"$(WHEEL)[$(EXTRAS)]",--editable ".[$(EXTRAS)]")
 	@touch $@
 
 clean:

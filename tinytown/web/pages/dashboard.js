@@ -1,183 +1,167 @@
-// The town on one page. Every event makes the page read the overview again, but not more often than the limits of a
-// key allow; what is shown is therefore always a state that was, and never a guess from events.
+// The town on one page. Every event makes the page read again what it may have changed, but not more often than the
+// limits of a key allow; what is shown is therefore always a state that was, and never a guess from events.
 
+import { Agents } from "./agents.js";
+import { Api, PERSON, Pace } from "./api.js";
+import { Events } from "./events.js";
 import { Inbox } from "./inbox.js";
 import { Stream } from "./stream.js";
-import { make } from "./text.js";
+import { Tasks } from "./tasks.js";
+import { make, tick } from "./text.js";
 
 const KEY = "townhall.token";
-const BETWEEN = 3000; // Milliseconds between two readings: two requests each, of 120 a minute.
+const LETTERS = 200;
+const TOGETHER = 120; // Milliseconds: events that come close together make one reading.
+const PRINTS = 2000; // What programs print makes no events: it is asked for this often while one runs.
 const LOST = 15000;
-const OPEN_STATES = new Set(["pending", "assigned", "running", "failed"]);
-const GOOD = new Set(["working", "running", "completed"]);
-const BAD = new Set(["error", "failed"]);
 
 const byId = (id) => document.getElementById(id);
-const inbox = new Inbox(byId("messages"), answer);
-let token = "";
+const pace = new Pace();
+const inbox = new Inbox(byId("messages"), { answer, said: (text) => (byId("said").textContent = text) });
+const agents = new Agents(byId("agents"), () => refresh("prints"));
+const tasks = new Tasks(byId("tasks"));
+const events = new Events(byId("events"));
+const stale = new Set(); // Of "overview", "inbox" and "prints": what has to be read.
+let api = null;
 let stream = null;
 let timer = null;
-let readAt = 0;
 let isReading = false;
-let isStale = false;
 
-class Refused extends Error {
-  constructor(response, text) {
-    super(text);
-    this.status = response.status;
-    this.after = 1000 * Number(response.headers.get("Retry-After") || 0);
-  }
+async function answer(id, text, key) {
+  await api.post(`/v1/inbox/${encodeURIComponent(id)}/answer`, { answer: text }, key);
 }
 
-async function ask(path, options = {}) {
-  const headers = { Authorization: `Bearer ${token}`, ...options.headers };
-  const response = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
-  if (response.ok) return response.json();
-  const problem = await response.json().catch(() => ({}));
-  throw new Refused(response, [problem.detail || `${response.status}`, problem.hint].filter(Boolean).join(". "));
-}
-
-async function answer(body, key) {
-  const headers = { "Content-Type": "application/json", "Idempotency-Key": key };
-  try {
-    await ask("/v1/messages/send", { method: "POST", headers, body: JSON.stringify(body) });
-    return "";
-  } catch (error) {
-    return `Not sent: ${error.message}`;
-  }
-}
-
-function toneOf(state) {
-  return GOOD.has(state) ? "good" : BAD.has(state) ? "bad" : "faint";
-}
-
-function mailOf(mail) {
-  const parts = [`${mail.waiting} waiting`];
-  if (mail.urgent) parts.push(`${mail.urgent} urgent`);
-  if (mail.in_hand) parts.push(`${mail.in_hand} in hand`);
-  return `Mail: ${parts.join(", ")}`;
-}
-
-function agentItem({ agent, mail, work }) {
-  const item = make("li");
-  const head = make("p");
-  head.append(make("span", agent.nickname || agent.name, "name"), make("span", agent.state, toneOf(agent.state)));
-  item.append(head);
-  item.append(make("p", [agent.name, agent.role, agent.cli].filter(Boolean).join(" · "), "faint"));
-  item.append(make("p", work || agent.current_task || "No task", work || agent.current_task ? "" : "faint"));
-  item.append(make("p", `${mailOf(mail)} · round ${agent.rounds_completed} of ${agent.max_rounds}`, "faint"));
-  if (agent.reason) item.append(make("p", agent.reason, "warn"));
+function figure(count, name, tone = "") {
+  const item = make("li", "", count ? tone : "");
+  item.append(make("strong", String(count)), make("span", name));
   return item;
 }
 
-function taskItem(task) {
-  const item = make("li");
-  item.append(make("span", task.assigned_to_name || "nobody yet", "name"), make("span", task.description));
-  const more = task.result || task.error;
-  if (more) item.append(make("p", more, "faint"));
-  return item;
+function showFigures({ agents: lines, task_counts: counts, backlog, put_aside: putAside, runtimes }) {
+  const atWork = lines.filter(({ agent }) => agent.in_round).length;
+  const alive = lines.some(({ agent }) => !["stopped", "error"].includes(agent.state));
+  const waiting = lines.reduce((sum, { mail }) => sum + mail.waiting, 0);
+  const figures = [
+    figure(atWork, "at work", "good"),
+    figure(counts.assigned + counts.running + counts.pending, "tasks open"),
+    figure(backlog, "in the backlog"),
+    figure(waiting, "in mailboxes"),
+  ];
+  if (counts.failed) figures.push(figure(counts.failed, "failed", "bad"));
+  if (putAside) figures.push(figure(putAside, "put aside: tt dlq", "bad"));
+  if (alive && !runtimes.length) figures.unshift(figure("No", "runtime: tt start", "bad"));
+  byId("figures").replaceChildren(...figures);
 }
 
-// Groups stay the same elements, so that what was opened stays open.
-function groupOf(state) {
-  const id = `tasks-${state}`;
-  if (!byId(id)) {
-    const group = make("details");
-    group.id = id;
-    group.open = OPEN_STATES.has(state);
-    group.append(make("summary"), make("ul", "", "plain"));
-    byId("tasks").append(group);
-  }
-  return byId(id);
-}
-
-function showTasks(counts, tasks) {
-  for (const [state, count] of Object.entries(counts)) {
-    const group = groupOf(state);
-    const here = tasks.filter((task) => task.state === state);
-    const some = here.length < count ? `, the latest ${here.length} here` : "";
-    group.firstElementChild.textContent = `${state}: ${count}${count ? some : ""}`;
-    group.lastElementChild.replaceChildren(...here.map(taskItem));
-    group.hidden = count === 0;
-  }
-}
-
-function eventItem(event, names) {
-  const item = make("li");
-  const name = names[event.agent] || "";
-  item.append(make("span", event.at.slice(11, 19), "faint"), make("span", ` ${event.type} ${name} `, ""));
-  item.append(make("span", event.detail || "", "faint"));
-  return item;
-}
-
-function show(overview, letters) {
+function showOverview(overview) {
   byId("town").textContent = overview.name;
-  const { waiting } = overview.conductor;
-  document.title = `${waiting ? `(${waiting}) ` : ""}${overview.name} · Townhall`;
-  const some = letters.count < letters.total ? `the oldest ${letters.count} of ` : "";
-  byId("inbox-title").textContent = `Your inbox (${some}${letters.total})`;
-  byId("no-messages").hidden = letters.messages.length > 0;
-  inbox.show(letters.messages);
-  byId("agents-title").textContent = `Agents (${overview.agents.length})`;
+  showFigures(overview);
+  byId("agents-count").textContent = overview.agents.length;
   byId("no-agents").hidden = overview.agents.length > 0;
-  byId("agents").replaceChildren(...overview.agents.map(agentItem));
-  showTasks(overview.task_counts, overview.tasks);
-  byId("events").replaceChildren(...overview.events.slice(-30).reverse().map((each) => eventItem(each, overview.names)));
+  agents.show(overview.agents, new Map(overview.tasks.map((task) => [task.id, task.started_at])));
+  const counts = overview.task_counts;
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  byId("tasks-count").textContent = total;
+  byId("no-tasks").hidden = total > 0;
+  tasks.show(counts, overview.tasks);
+  events.show(overview.events, overview.names);
 }
 
-// Reads all again, soon: events that come close together make one reading.
-function refresh(least = 0) {
-  isStale = true;
-  if (timer !== null || isReading || document.hidden || !token) return;
-  const wait = Math.max(least, readAt + BETWEEN - Date.now(), 100);
-  timer = setTimeout(read, wait);
+function showInbox({ messages, total, counts }) {
+  const asking = counts.tasks + counts.queries;
+  document.title = `${asking ? `(${asking}) ` : ""}${byId("town").textContent} · Townhall`;
+  byId("inbox-count").textContent = total;
+  byId("inbox-count").className = asking ? "pill warn" : "pill";
+  byId("no-messages").hidden = total > 0;
+  byId("more-messages").hidden = messages.length >= total;
+  byId("more-messages").textContent = `and ${total - messages.length} more`;
+  inbox.show(messages);
+}
+
+// Notes what an event may have changed.
+function heard({ data, type }) {
+  stale.add("overview");
+  stale.add("prints");
+  let told = {};
+  try {
+    told = JSON.parse(data);
+  } catch {
+    // A reset of the stream says nothing more.
+  }
+  if (told.agent === PERSON || /^(inbox|town|reset)/.test(type)) stale.add("inbox");
+  refresh();
+}
+
+// Reads what is stale, as soon as the pace allows.
+function refresh(...parts) {
+  for (const part of parts) stale.add(part);
+  if (timer !== null || isReading || document.hidden || !api || !stale.size) return;
+  timer = setTimeout(read, Math.max(TOGETHER, pace.wait(3)));
 }
 
 async function read() {
-  const mine = token;
+  const mine = api;
   timer = null;
   isReading = true;
-  isStale = false;
-  readAt = Date.now();
   let least = 0;
+  const wanted = new Set(stale);
+  stale.clear();
+  const get = (part, path) => wanted.has(part) && ask(mine, path);
   try {
-    const [overview, letters] = await Promise.all([ask("/v1/overview"), ask("/v1/inbox?limit=200")]);
-    if (mine === token) show(overview, letters);
+    const [overview, letters] = await Promise.all([
+      get("overview", "/v1/overview"), get("inbox", `/v1/inbox?limit=${LETTERS}`),
+    ]);
+    if (mine !== api) return;
+    if (overview) showOverview(overview);
+    if (letters) showInbox(letters);
+    if (wanted.has("prints")) {
+      const followed = agents.followed();
+      pace.spend(followed.length);
+      await agents.read(mine, followed);
+    }
   } catch (error) {
-    isStale = true;
+    if (mine !== api) return;
+    for (const part of wanted) stale.add(part);
     // Without a status nobody has answered: the stream says when townhall is back.
-    least = error.after || (error.status ? BETWEEN : LOST);
-    if (mine === token && (error.status === 401 || error.status === 403)) leave(error.message);
+    least = error.after || (error.status ? PRINTS : LOST);
+    if (error.status === 401 || error.status === 403) leave(error.message);
+  } finally {
+    isReading = false;
+    if (least) setTimeout(refresh, least);
+    else refresh();
   }
-  isReading = false;
-  if (isStale) refresh(least);
+}
+
+function ask(mine, path) {
+  pace.spend(1);
+  return mine.get(path);
 }
 
 function say(text, tone, isLost = false) {
   byId("connection").textContent = text;
-  byId("connection").className = tone;
+  byId("connection").className = `pill ${tone}`;
   byId("again").hidden = !isLost;
+  document.body.classList.toggle("old", isLost);
 }
 
-function enter(given) {
-  token = given;
+function enter(token) {
+  api = new Api(token);
   sessionStorage.setItem(KEY, token);
   byId("log-in").hidden = true;
   byId("board").hidden = false;
   byId("log-out").hidden = false;
-  say("Connecting …", "faint");
+  say("Connecting …", "busy");
   stream = new Stream({
     url: "/v1/events",
     token,
-    heard: () => refresh(),
+    heard,
     opened: () => {
-      say("● Live", "good");
+      say("Live", "good");
       clearTimeout(timer);
       timer = null;
-      readAt = 0;
-      refresh();
+      refresh("overview", "inbox", "prints");
     },
-    lost: (wait) => say(`○ No connection; next try in ${Math.ceil(wait / 1000)} s. What is shown may be old.`, "bad", true),
+    lost: (wait) => say(`No connection, next try in ${Math.ceil(wait / 1000)} s. What is shown may be old.`, "bad", true),
     refused: async (response) => {
       const problem = await response.json().catch(() => ({}));
       leave(problem.detail || "This token is not accepted");
@@ -189,12 +173,12 @@ function enter(given) {
 function leave(trouble = "") {
   if (stream) stream.close();
   stream = null;
-  token = "";
+  api = null;
   clearTimeout(timer);
   timer = null;
+  stale.clear();
   sessionStorage.removeItem(KEY);
-  inbox.clear();
-  for (const id of ["agents", "tasks", "events"]) byId(id).replaceChildren();
+  for (const part of [inbox, agents, tasks, events]) part.clear();
   byId("board").hidden = true;
   byId("log-out").hidden = true;
   byId("log-in").hidden = false;
@@ -216,9 +200,9 @@ byId("log-in").addEventListener("submit", (event) => {
 byId("log-out").addEventListener("click", () => leave());
 byId("again").addEventListener("click", () => stream && stream.wake());
 window.addEventListener("online", () => stream && stream.wake());
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && isStale) refresh();
-});
+document.addEventListener("visibilitychange", () => refresh());
+setInterval(() => agents.followed().length && refresh("prints"), PRINTS);
+setInterval(tick, 10000);
 
 const kept = sessionStorage.getItem(KEY);
 if (kept) enter(kept);

@@ -1,90 +1,99 @@
-// What has been written to the person, each with a form for an answer.
+// What has been written to the person, each with a form for an answer: what asks first, news after it.
 // A message that is shown stays the same element, so that nobody loses what is being typed.
 
-import { make } from "./text.js";
+import { newKey } from "./api.js";
+import { KeyedList, ago, around, make } from "./text.js";
 
-const KINDS = [["task", "to act on"], ["info", "for information"], ["query", "as a question"]];
+const SAYS = {
+  query: "asks", task: "wants", confirmation: "confirms", task_done: "has done a task", task_failed: "has failed",
+};
+const ASKING = new Set(["query", "task"]);
 
-function newKey() {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("-");
+function asks(message) {
+  return ASKING.has(message.kind);
 }
 
 export class Inbox {
-  // `send(body, key)` sends a message, and gives what went wrong as a text, or nothing.
-  constructor(list, send) {
-    this.list = list;
-    this.send = send;
-    this.shown = new Map();
+  // `answer(id, text, key)` sends an answer, and throws when it is refused. `said(text)` is for all to hear.
+  constructor(list, { answer, said }) {
+    this.answer = answer;
+    this.said = said;
+    this.gone = new Set();
+    this.items = new KeyedList(list, { key: (message) => message.id, make: (message) => this.item(message) });
   }
 
   show(messages) {
-    const there = new Set(messages.map((message) => message.id));
-    for (const [id, item] of this.shown) {
-      const isWrittenTo = item.querySelector("textarea").value.trim() !== "";
-      if (there.has(id) || isWrittenTo) continue;
-      item.remove();
-      this.shown.delete(id);
-    }
-    for (const message of messages) {
-      if (this.shown.has(message.id)) continue;
-      const item = this.item(message);
-      this.shown.set(message.id, item);
-      this.list.prepend(item);
-    }
+    const isWrittenTo = (element) => element.querySelector("textarea").value.trim() !== "";
+    // A reading that began before an answer still has the question.
+    const left = messages.filter((message) => !this.gone.has(message.id));
+    this.items.show([...left.filter(asks), ...left.filter((each) => !asks(each)).reverse()], isWrittenTo);
   }
 
   clear() {
-    this.shown.clear();
-    this.list.replaceChildren();
+    this.items.clear();
   }
 
   item(message) {
-    const item = make("li");
-    const head = make("p");
-    const urgent = message.priority === "urgent" ? ", urgent" : "";
-    head.append(make("span", message.from_name || message.from, "name"));
-    head.append(make("span", `${message.kind || message.type}${urgent} · ${message.created_at}`, "faint"));
-    item.append(head, make("p", message.text || "", "said"), this.form(message));
+    const item = make("li", "", asks(message) ? "letter asks" : "letter");
+    const name = message.from_name || message.from;
+    const urgent = message.priority === "urgent" ? make("span", "urgent", "chip bad") : null;
+    const kind = make("span", SAYS[message.type] || SAYS[message.kind] || "tells", "faint");
+    item.append(around("div", "head", make("h3", name), kind, urgent, ago(message.created_at)));
+    item.append(make("p", message.text || "", "said"));
+    const form = this.form(message, name);
+    if (asks(message)) {
+      item.append(form);
+    } else {
+      const reply = make("details");
+      reply.append(make("summary", "Reply"), form);
+      item.append(reply);
+    }
     return item;
   }
 
-  form(message) {
+  form(message, name) {
     const form = make("form");
-    const name = message.from_name || message.from;
     const text = make("textarea");
     text.required = true;
+    text.rows = 2;
     text.setAttribute("aria-label", `Answer to ${name}`);
-    const kind = make("select");
-    kind.setAttribute("aria-label", "What the answer is");
-    for (const [value, label] of KINDS) {
-      const option = make("option", label);
-      option.value = value;
-      kind.append(option);
-    }
+    text.placeholder = "Your answer";
     const button = make("button", "Answer");
-    const row = make("div", "", "row");
-    const grow = make("div", "", "grow");
-    grow.append(kind);
-    row.append(grow, button);
-    const state = make("p");
-    state.setAttribute("role", "status");
-    form.append(text, row, state);
+    const state = make("p", "", "bad");
+    state.setAttribute("role", "alert");
+    form.append(text, around("div", "row", button, make("span", "or Ctrl+Enter", "faint keys")), state);
+    text.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      form.requestSubmit();
+    });
     let draft = { said: "", key: "" };
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
-      const body = { to: message.from, message: text.value, kind: kind.value };
-      const said = JSON.stringify(body);
       // The same answer has the same key: sent again after a lost connection, it arrives once.
-      if (draft.said !== said) draft = { said, key: newKey() };
+      if (draft.said !== text.value) draft = { said: text.value, key: newKey() };
       button.disabled = true;
-      const trouble = await this.send(body, draft.key);
+      state.textContent = "";
+      try {
+        await this.answer(message.id, text.value, draft.key);
+        this.done(message, name);
+      } catch (error) {
+        state.textContent = `Not sent: ${error.message}`;
+      }
       button.disabled = false;
-      state.className = trouble ? "bad" : "good";
-      state.textContent = trouble || `Sent to ${name}.`;
-      if (trouble) return;
-      draft = { said: "", key: "" };
-      text.value = "";
     });
     return form;
+  }
+
+  // It has gone. Whoever answers by the keyboard goes on with the next message.
+  done(message, name) {
+    const item = this.items.shown.get(message.id);
+    const hadFocus = item.contains(document.activeElement) || document.activeElement === document.body;
+    const next = item.nextElementSibling?.querySelector("textarea, summary");
+    this.gone.add(message.id);
+    item.remove();
+    this.items.shown.delete(message.id);
+    this.said(`Answered ${name}.`);
+    if (hadFocus) (next || this.items.list.closest("section").querySelector("h2")).focus();
   }
 }

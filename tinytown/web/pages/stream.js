@@ -67,8 +67,8 @@ export class Stream {
       const options = { headers, signal: this.control.signal, cache: "no-store", credentials: "omit" };
       const response = await fetch(this.url, options);
       if (response.status === 401 || response.status === 403) {
-        this.close();
-        this.refused(response);
+        this.isClosed = true;
+        await this.refused(response);
         return 0;
       }
       // An id that the server cannot use must not be sent for ever.
