@@ -7,13 +7,14 @@ BIN = $(VENV)/bin
 # `make test EXTRAS=test,browser` tests the dashboard too, in the Chromium of the machine.
 EXTRAS ?= test
 
-.PHONY: demo test check test-long conformance bench diagrams clean
+.PHONY: demo test check test-long test-api conformance bench diagrams clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/tt demo
 
 test: check
 	$(BIN)/pytest -m "not long"
+	$(MAKE) test-api API_SECONDS=60 API_OPTIONS="--seed 1"
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .
@@ -24,6 +25,20 @@ check: $(VENV)/.tested
 # What takes minutes: deeper property tests and longer fault injection.
 test-long: $(VENV)/.tested
 	$(BIN)/pytest -m long
+
+# The API beside its own description, by schemathesis: so long with no failure. It wants packages that ours do not
+# agree with, so it has an environment of its own.
+API_SECONDS ?= 600
+SCHEMATHESIS = $(VENV)-schemathesis
+SCHEMATHESIS_VERSION = 4.32.5
+
+test-api: $(VENV)/.tested $(SCHEMATHESIS)/.$(SCHEMATHESIS_VERSION)
+	$(BIN)/python tests/web/contract/run.py $(SCHEMATHESIS)/bin/st $(API_SECONDS) $(API_OPTIONS)
+
+$(SCHEMATHESIS)/.$(SCHEMATHESIS_VERSION):
+	$(PYTHON) -m venv $(SCHEMATHESIS)
+	$(SCHEMATHESIS)/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==$(SCHEMATHESIS_VERSION)
+	@touch $@
 
 # The official suite of the Model Context Protocol; it fetches Node and itself, once.
 conformance: $(VENV)/.tested
@@ -49,4 +64,4 @@ $(VENV)/.tested: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SCHEMATHESIS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,21 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from statistics import median
 
 import trio
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "web"))
+
+from apart import UNCOUNTED, started, town_apart
+
 START_TARGET, CALLS_TARGET = 3.0, 0.5
 REVISION = "2025-11-25"
 TOOL = "town.get_status"
@@ -165,31 +161,6 @@ async def throughput(port: int, token: str, sessions: int, calls: int) -> float:
 # The run.
 
 
-@contextmanager
-def started(command: list[str | Path], environ: dict[str, str], directory: Path) -> Iterator[bytes]:
-    """A server; gives what it says when it is ready."""
-    reading, writing = os.pipe()
-    process = subprocess.Popen(
-        [*command, str(writing)],
-        env=environ,
-        cwd=directory,
-        pass_fds=[writing],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(writing)
-    try:
-        said = os.read(reading, 100)
-        if not said:
-            raise SystemExit(f"{command[0]} did not start")
-        assert process.stdout is not None
-        yield said if said != b"1" else process.stdout.readline()
-    finally:
-        os.close(reading)
-        process.terminate()
-        process.wait()
-
-
 async def measure(ours: tuple[int, str], bare: tuple[int, str], asked: argparse.Namespace) -> None:
     """All rounds, and the figures."""
     for server in (ours, bare):
@@ -224,37 +195,15 @@ def main() -> None:
         trio.run(serve_bare, Path(asked.serve_bare[0]).read_text(), int(asked.serve_bare[1]))
         return
 
-    base = Path(os.path.realpath(tempfile.mkdtemp(prefix="tt")))
-    town = base / "town"
-    (base / "home" / ".tt").mkdir(parents=True)
-    town.mkdir()
-    ours = ("TINYTOWN", "REDIS_URL")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environ |= {"HOME": str(base / "home"), "XDG_STATE_HOME": str(base / "state")}
-    (base / "home" / ".tt" / "config.toml").write_text(
-        "[townhall.limits]\nreads_per_minute = 1000000\nwrites_per_minute = 1000000\n"
-    )
-    quiet = partial(subprocess.run, cwd=town, env=environ, check=True, stdout=subprocess.DEVNULL)
-    try:
-        quiet([BIN / "tt", "init", "--name", "bench"])
-        sys.path.insert(0, str(ROOT / "tests" / "cli"))
-        from person import Person
-
-        for number in range(asked.agents):
-            Person(town, environ).agent(f"agent-{number}")
-        with started([BIN / "townhall", "mcp-http", "--port", "0", "--ready-fd"], environ, town) as said:
-            port = int(said.decode().rstrip().rpartition(":")[2])
-            token = subprocess.run(
-                [BIN / "tt", "auth", "token"], cwd=town, env=environ, check=True, capture_output=True, text=True
-            ).stdout.strip()
-            answer = base / "answer.json"
-            answer.write_text(json.dumps(trio.run(status, port, token)))
+    with town_apart(UNCOUNTED) as town:
+        town.agents(asked.agents)
+        with town.townhall("mcp-http") as ours:
+            token = town.tt("auth", "token")
+            answer = town.base / "answer.json"
+            answer.write_text(json.dumps(trio.run(status, ours.port, token)))
             bare = [sys.executable, Path(__file__), "--serve-bare", answer]
-            with started(bare, environ, town) as heard:
-                trio.run(measure, (port, token), (int(heard), "-"), asked)
-    finally:
-        quiet([BIN / "tt", "stop", "--redis"], check=False)
-        shutil.rmtree(base)
+            with started(bare, town.environ, town.root) as theirs:
+                trio.run(measure, (ours.port, token), (theirs.port, "-"), asked)
 
 
 async def status(port: int, token: str) -> object:

@@ -36,6 +36,8 @@ MIN_PREFIX = 4
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]*")
 _AGENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+AGENT_NAME = f"^{_AGENT_NAME.pattern}$"
+"""What a name looks like, for those who want to know before they ask."""
 _TOWN_NAME_LIMIT = 100
 
 _Id = TypeVar("_Id", bound=str)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from runtime_parts import add, place
 
+from tinytown.errors import Invalid
 from tinytown.lifecycle import TaskState
 from tinytown.messages import Priority
 from tinytown.runtime.operations.messages import Send, send
@@ -25,6 +27,12 @@ def test_an_empty_town(town: Town) -> None:
     assert (found.backlog, found.put_aside, found.conductor) == (0, 0, Mail())
     assert [event.type for event in found.events] == ["town.initialized"]
     assert found.position == found.events[-1].id
+
+
+@pytest.mark.parametrize("asked", [Overview(events=-1), Overview(tasks=1001)])
+def test_a_number_out_of_its_range_is_refused(town: Town, asked: Overview) -> None:
+    with pytest.raises(Invalid, match=r"The number of (events|tasks) is -?\d+; expected 0 to 1,000"):
+        run_sync(overview(town, asked))
 
 
 def test_agents_with_their_mail_and_what_they_are_at(town: Town) -> None:

@@ -343,9 +343,9 @@ def test_from_all_that_have_ended_and_from_nobody_else(town: Town, ada: Agent, b
         ({"source": "nobody", "to_backlog": True}, AgentNotFound),
         ({"source": "bob", "to_backlog": True}, Conflict),
         ({"source": "bob"}, Conflict),
-        ({"source": "conductor", "to_backlog": True}, Invalid),
+        ({"source": "conductor", "to_backlog": True}, Conflict),
         ({"to": "ada"}, Conflict),
-        ({"to": "bob", "source": "bob", "force": True}, Invalid),
+        ({"to": "bob", "source": "bob", "force": True}, Conflict),
     ],
 )
 def test_what_cannot_be_meant_changes_nothing(

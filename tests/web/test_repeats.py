@@ -48,7 +48,8 @@ async def test_a_refusal_is_not_remembered(made: Path) -> None:
 
 async def test_a_key_that_is_none_is_refused(made: Path) -> None:
     async with api(made) as town:
-        await town.post("/v1/backlog", ITEM, 400, idempotency_key="k" * 256)
+        for key in ("k" * 256, "", "a\tb"):
+            await town.post("/v1/backlog", ITEM, 400, idempotency_key=key)
         assert await backlog(town) == 0
 
 

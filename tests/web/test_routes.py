@@ -227,6 +227,7 @@ async def test_lists_come_in_pages_that_fit_together(made: Path) -> None:
         assert (await town.get("/v1/tasks", 422, cursor="nonsense"))["errors"][0]["path"] == "cursor"
         assert (await town.get("/v1/tasks", 422, state="lost"))["errors"][0]["path"] == "state"
         assert (await town.get("/v1/agents", 422, state="lost"))["errors"][0]["path"] == "state"
+        assert (await town.get("/v1/tasks", 422, source="lost"))["errors"][0]["path"] == "source"
         # The last item of a page goes: the next page begins where it was.
         await town.town.store.commit(_without(town, await town.town.store.see_task(first["tasks"][-1]["id"])))
         rest = await town.get("/v1/tasks", cursor=first["next"])
@@ -237,6 +238,28 @@ def _without(town: Api, seen: Any) -> Any:
     from tinytown.transport.clearing import delete_task
 
     return delete_task(town.town.store.change(), town.town.keys, seen)
+
+
+async def test_what_cannot_be_meant_is_refused_with_the_field_that_is_wrong(made: Path) -> None:
+    async with api(made) as town:
+        for path, query in (
+            ("/v1/overview", {"events": -1}),
+            ("/v1/overview", {"tasks": 1001}),
+            ("/v1/history", {"limit": 0}),
+            ("/v1/events", {"after": "soon"}),
+        ):
+            assert [(await town.get(path, 422, **query))["errors"][0]["path"]] == list(query)
+        item = (await town.post("/v1/backlog", {"description": "dig"}, 201))["task_id"]
+        assert (await town.post(f"/v1/backlog/{item}/claim", {}, 422))["errors"][0]["path"] == "agent"
+        far = await town.post("/v1/agents", {"name": "ada", "max_rounds": 1_000_001}, 422)
+        assert far["errors"][0]["path"] == "max_rounds"
+
+
+async def test_a_path_that_is_spelled_out_is_no_name(made: Path) -> None:
+    async with api(made) as town:
+        refused = await town.get("/v1/tasks/assign", 405)
+        assert refused["code"] == "method_not_allowed"
+        assert (await town.client.options("/v1/agents/prune")).headers["allow"] == "OPTIONS, POST"
 
 
 async def test_what_the_api_shows_is_what_tt_shows(made: Path) -> None:

@@ -40,7 +40,9 @@ MOST_BYTES = 512 << 10
 """What may wait for one client. The frames are shared by all."""
 
 _PAGE = 500
-_ID = re.compile(r"(0|[1-9]\d{0,14})(?:-(0|[1-9]\d{0,18}))?", re.ASCII)
+POSITION = "^((0|[1-9][0-9]{0,14})(-(0|[1-9][0-9]{0,18}))?)?$"
+"""The id of an event; nothing is none."""
+
 _NAME = re.compile(r"[\w.-]{1,80}", re.ASCII)
 _HEADERS: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -160,7 +162,7 @@ class EventHub:
         """
         asked = call.parameters("agent", "task", "mission", "type", "after")
         last = call.header("last-event-id") or asked.get("after", "")
-        if last and _ID.fullmatch(last) is None:
+        if re.fullmatch(POSITION, last) is None:
             raise misfit("after", "expected the id of an event")
         wanted = await self._filter(call, asked)
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

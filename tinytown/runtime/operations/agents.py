@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, TypedDict, cast
 
 from tinytown import times
 from tinytown.errors import AgentExists, AgentNotFound, Conflict, Invalid, TooManyAgents
-from tinytown.ids import SUPERVISOR_ID, AgentId, agent_name, new_id
+from tinytown.ids import AGENT_NAME, SUPERVISOR_ID, SUPERVISOR_NAMES, AgentId, agent_name, new_id
 from tinytown.lifecycle import AgentEvent
 from tinytown.records import Agent, Event
 from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.operations.bounds import label, shown, whole
 from tinytown.runtime.operations.ending import Kill, Killed, Stopped, StopTown, kill, stop_town
 from tinytown.runtime.operations.programs import cli_warning
 from tinytown.runtime.operations.registry import Scope, operation
@@ -61,12 +62,12 @@ class Spawn:
     `runtime=False` no runtime is started: the caller runs it.
     """
 
-    name: str
-    cli: str | None = None
-    max_rounds: int | None = None
-    role: str | None = None
-    workdir: str | None = None
-    nickname: str | None = None
+    name: str = shown({"pattern": AGENT_NAME, "not": {"enum": list(SUPERVISOR_NAMES)}})
+    cli: str | None = shown({"format": "agent-cli"}, None)
+    max_rounds: int | None = whole("number of rounds", 1, _MOST_ROUNDS, default=None)
+    role: str | None = label(_LONGEST_LABEL)
+    workdir: str | None = shown({"format": "directory"}, None)
+    nickname: str | None = label(_LONGEST_LABEL)
     runtime: bool = True
     worktree: bool | None = None
 
@@ -88,7 +89,7 @@ class Restart:
     """A stopped agent in a new life, with fresh rounds."""
 
     agent: str
-    rounds: int | None = None
+    rounds: int | None = whole("number of rounds", 1, _MOST_ROUNDS, default=None)
     runtime: bool = True
 
 
@@ -149,7 +150,7 @@ async def restart(town: Town, request: Restart) -> Spawned:
     found = await town.store.find_agent(request.agent)
     if found.id == SUPERVISOR_ID:
         raise Conflict("The conductor is no agent that can be restarted", hint="Start it with: tt conductor --detach")
-    rounds = _rounds(town, request.rounds)
+    rounds = request.rounds or town.settings.runtime.max_rounds
     warning = cli_warning(town, found.cli)
 
     def begin(former: Agent | None) -> Agent:
@@ -240,19 +241,11 @@ def _checked(town: Town, request: Spawn) -> _Wanted:
     if workdir is not None and not (town.root / Path(workdir).expanduser()).is_dir():
         raise Invalid(f"The directory for the agent is not there: {one_line(workdir, 200)}")
     return {
-        "max_rounds": _rounds(town, request.max_rounds),
+        "max_rounds": request.max_rounds or town.settings.runtime.max_rounds,
         "role": _label("role", request.role),
         "nickname": _label("nickname", request.nickname),
         "workdir": workdir,
     }
-
-
-def _rounds(town: Town, asked: int | None) -> int:
-    if asked is None:
-        return town.settings.runtime.max_rounds
-    if not 1 <= asked <= _MOST_ROUNDS:
-        raise Invalid(f"The number of rounds is {asked}; expected 1 to {_MOST_ROUNDS:,}")
-    return asked
 
 
 def _label(what: str, text: str | None) -> str | None:

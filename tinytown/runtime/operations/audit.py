@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinytown.errors import Invalid
+from tinytown.runtime.operations.bounds import whole
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.transport.audit import LENGTH, AuditRecord, AuditTrail
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Audit:
     """The last `count` calls."""
 
-    count: int = 50
+    count: int = whole("number of records", 1, LENGTH, default=50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,4 @@ class AuditList:
 @operation("audit.list", Scope.ADMIN)
 async def audit(town: Town, request: Audit) -> AuditList:
     """Show the calls over HTTP that changed something or were refused. Raises `Invalid`."""
-    if not 1 <= request.count <= LENGTH:
-        raise Invalid(f"The number of records is {request.count}; expected 1 to {LENGTH:,}")
     return AuditList(tuple(await AuditTrail(town.connection, town.keys).latest(request.count)))

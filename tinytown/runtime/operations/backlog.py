@@ -9,9 +9,10 @@ from tinytown.actors.pickup import given, is_at_leisure, may_take, notice, suits
 from tinytown.errors import Conflict, Forbidden, Full, Invalid, TaskNotFound, TownError, Unavailable
 from tinytown.ids import TaskId, is_id, resolve
 from tinytown.records import Agent, Event, Task, TaskSource
+from tinytown.runtime.operations.bounds import labels, words
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.task_views import name_of
-from tinytown.runtime.operations.tasks import checked_tags, why_not_yet
+from tinytown.runtime.operations.tasks import LONGEST_TAG, MOST_TAGS, checked_tags, why_not_yet
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
 from tinytown.transport.backlog import AT_ONCE, Backlog, is_free
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 class AddToBacklog:
     """New work for nobody in particular. `tags` say whom it suits."""
 
-    description: str
-    tags: tuple[str, ...] = ()
+    description: str = words()
+    tags: tuple[str, ...] = labels(MOST_TAGS, LONGEST_TAG)
 
 
 @dataclass(frozen=True, slots=True)

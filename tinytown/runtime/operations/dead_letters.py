@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tinytown.errors import AmbiguousId, Invalid, NotFound, TaskNotFound, TownError
 from tinytown.ids import MIN_PREFIX, TaskId
 from tinytown.messages import TaskAssign
+from tinytown.runtime.operations.bounds import whole
 from tinytown.runtime.operations.messages import descriptions, said
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.task_views import name_of
@@ -32,7 +33,7 @@ _SHOWN_IDS = 10
 class ListLetters:
     """The last `count` of each of the two lists; with `agent` those of one agent, among all there are."""
 
-    count: int = 50
+    count: int = whole("number of letters", 0, _MOST, default=50)
     agent: str | None = None
 
 
@@ -100,8 +101,6 @@ async def list_letters(town: Town, request: ListLetters) -> LetterList:
 
     Raises `AgentNotFound`, `Invalid`.
     """
-    if not 0 <= request.count <= _MOST:
-        raise Invalid(f"The number of letters is {request.count}; expected 0 to {_MOST:,}")
     store = _shelves(town)
     found: list[Shelved] = []
     if request.agent is None:

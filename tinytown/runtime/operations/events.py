@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.errors import Invalid
 from tinytown.ids import SUPERVISOR_ID, AgentId, ids_in, is_id
+from tinytown.runtime.operations.bounds import PLACE, place, whole
 from tinytown.runtime.operations.registry import Scope, operation, require
 from tinytown.text import one_line
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 _MOST = 10_000
 """Events that are shown at once; the journal keeps about as many."""
 
-_POSITION = re.compile(r"[0-9]{1,15}(-[0-9]{1,15})?")
-
 
 @dataclass(frozen=True, slots=True)
 class Events:
@@ -31,12 +30,12 @@ class Events:
     With `before`, the id of an event, the last ahead of that one; with `after` the first behind it.
     """
 
-    count: int = 50
+    count: int = whole("number of events", 0, _MOST, default=50)
     agent: str | None = None
     task: str | None = None
     type: str | None = None
-    before: str | None = None
-    after: str | None = None
+    before: str | None = place()
+    after: str | None = place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,6 @@ async def events(town: Town, request: Events) -> EventList:
 
     Raises `AgentNotFound`, `TaskNotFound`, `Invalid`.
     """
-    if not 0 <= request.count <= _MOST:
-        raise Invalid(f"The number of events is {request.count}; expected 0 to {_MOST:,}")
     if request.before is not None and request.after is not None:
         raise Invalid("Events are listed before an event or after one, not both")
     before, after = checked_position(request.before, "before"), checked_position(request.after, "after")
@@ -158,6 +155,6 @@ async def _names(town: Town, shown: Iterable[Event]) -> dict[str, str]:
 
 def checked_position(position: str | None, what: str) -> str | None:
     """The id of an event; `Invalid` for what cannot be one. 0 is where the journal begins."""
-    if position is not None and not _POSITION.fullmatch(position):
+    if position is not None and re.fullmatch(PLACE, position) is None:
         raise Invalid(f"'{what}' is no id of an event: {one_line(position, 60)}", hint="It looks like 1764067200000-0.")
     return position

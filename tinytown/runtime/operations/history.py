@@ -10,8 +10,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tinytown.errors import Invalid
 from tinytown.ids import AgentId
+from tinytown.runtime.operations.bounds import place, whole
 from tinytown.runtime.operations.chronicler import Chronicler, Entry, Outcome, TaskEnded
 from tinytown.runtime.operations.events import checked_position
 from tinytown.runtime.operations.registry import Scope, operation
@@ -32,8 +32,8 @@ class History:
     """The last `count` entries, of one agent or of all; with `before` the last ahead of the entry with this id."""
 
     agent: str | None = None
-    count: int = 20
-    before: str | None = None
+    count: int = whole("number of entries", 1, _MOST, default=20)
+    before: str | None = place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,6 @@ async def history(town: Town, request: History) -> Chronicle:
 
     Raises `AgentNotFound`, `Invalid`.
     """
-    if not 1 <= request.count <= _MOST:
-        raise Invalid(f"The number of entries is {request.count}; expected 1 to {_MOST:,}")
     before = checked_position(request.before, "before")
     wanted = (await town.store.find_agent(request.agent)).id if request.agent else None
     told = Chronicler()

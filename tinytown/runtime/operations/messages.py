@@ -24,6 +24,7 @@ from tinytown.messages import (
     TaskFailed,
     Work,
 )
+from tinytown.runtime.operations.bounds import words
 from tinytown.runtime.operations.pending import kind_of, look
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.task_views import name_of, texts_of
@@ -53,7 +54,7 @@ class Send:
     """A text for an agent (name, id or prefix; `conductor`). `sender` is for persons only: speak as this agent."""
 
     to: str
-    text: str
+    text: str = words()
     kind: SendKind = SendKind.TASK
     priority: Priority = Priority.NORMAL
     sender: str | None = None

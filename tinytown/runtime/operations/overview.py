@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId
 from tinytown.lifecycle import TaskState
+from tinytown.runtime.operations.bounds import whole
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.status import tally
 from tinytown.runtime.operations.task_views import view
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
     from tinytown.transport.placement import RuntimeCard
 
 _LANES = 4
+_MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """How many of the last events and of the newest tasks, besides those that agents are at."""
 
-    events: int = 50
-    tasks: int = 50
+    events: int = whole("number of events", 0, _MOST, default=50)
+    tasks: int = whole("number of tasks", 0, _MOST, default=50)
 
 
 @dataclass(frozen=True, slots=True)

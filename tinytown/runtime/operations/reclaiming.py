@@ -84,7 +84,7 @@ async def reclaim(town: Town, request: Reclaim) -> Reclaimed:
     heir = await _heir(town, request.to) if request.to is not None else None
     agents = await _sources(town, request)
     if heir is not None and heir.id in {agent.id for agent in agents}:
-        raise Invalid(f"Agent '{heir.name}' has it already", hint="Name another agent.")
+        raise Conflict(f"Agent '{heir.name}' has it already", hint="Name another agent.")
     if request.is_preview:
         return Reclaimed(left=await _left(town, agents))
     handover = handover_of(town)
@@ -139,7 +139,7 @@ async def _sources(town: Town, request: Reclaim) -> list[Agent]:
         return [agent for agent in await town.store.agents() if agent.state.is_terminal]
     agent = await town.store.find_agent(request.source)
     if agent.id == SUPERVISOR_ID:
-        raise Invalid("The conductor's mailbox is nobody's leftover", hint="Read it with: tt inbox conductor")
+        raise Conflict("The conductor's mailbox is nobody's leftover", hint="Read it with: tt inbox conductor")
     if not agent.state.is_terminal and not request.force:
         raise Conflict(
             f"Agent '{agent.name}' has not ended ({agent.state.capitalize()})",

@@ -1,6 +1,7 @@
 """The list of all operations: what a face (`tt`, REST, MCP) may offer, and what each needs.
 
-An operation is one function of (town, request). Registered, it checks the caller's scope before it does anything.
+An operation is one function of (town, request). Registered, it checks the caller's scope, and the bounds that the
+fields of the request have, before it does anything.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tinytown.errors import Forbidden
 from tinytown.runtime.caller import Scope
+from tinytown.runtime.operations.bounds import check_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -82,6 +84,7 @@ def operation(
         @wraps(function)
         async def checked(town: Town, request: Req) -> Res:
             require(town, scope, for_workers=for_workers)
+            check_bounds(request)
             return await function(town, request)
 
         OPERATIONS[name] = Operation(name, scope, checked, for_workers)  # type: ignore[arg-type]

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from tinytown.actors.succession import open_dependencies
 from tinytown.errors import Conflict, Invalid, InvalidConfig
-from tinytown.ids import SUPERVISOR_ID, SUPERVISOR_NAMES, TaskId, agent_name, short
+from tinytown.ids import AGENT_NAME, SUPERVISOR_ID, SUPERVISOR_NAMES, TaskId, agent_name, short
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import Message, TaskAssign
 from tinytown.records import Event, Task, TaskSource
+from tinytown.runtime.operations.bounds import labels, shown, words
 from tinytown.runtime.operations.registry import Scope, operation, require
 from tinytown.runtime.operations.task_ends import TaskEnd, cancel_task, complete_task, fail_task
 from tinytown.runtime.operations.task_views import TaskView, view
@@ -42,8 +43,9 @@ __all__ = (
     "show_task",
 )
 
-_MOST_TAGS = 32
-_LONGEST_TAG = 64
+MOST_TAGS = 32
+LONGEST_TAG = 64
+"""Characters of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,12 @@ class Assign:
     """
 
     agent: str
-    description: str
-    tags: tuple[str, ...] = ()
+    description: str = words()
+    tags: tuple[str, ...] = labels(MOST_TAGS, LONGEST_TAG)
     parent: str | None = None
     depends_on: tuple[str, ...] = ()
-    review: str | None = None
-    verify: tuple[str, ...] = ()
+    review: str | None = shown({"pattern": AGENT_NAME}, None)
+    verify: tuple[str, ...] = shown({"items": {"type": "string", "format": "command"}}, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +207,12 @@ async def current_task(town: Town, request: CurrentTask) -> Current:
 def checked_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     """The tags, each once; `Invalid` for what is none."""
     for tag in tags:
-        if not tag.strip() or not tag.isprintable() or len(tag) > _LONGEST_TAG:
+        if not tag.strip() or not tag.isprintable() or len(tag) > LONGEST_TAG:
             raise Invalid(
-                f"The tag '{one_line(tag, 40)}' cannot be used; expected 1 to {_LONGEST_TAG} printable characters"
+                f"The tag '{one_line(tag, 40)}' cannot be used; expected 1 to {LONGEST_TAG} printable characters"
             )
-    if len(tags) > _MOST_TAGS:
-        raise Invalid(f"A task has {len(tags)} tags; it may have {_MOST_TAGS}")
+    if len(tags) > MOST_TAGS:
+        raise Invalid(f"A task has {len(tags)} tags; it may have {MOST_TAGS}")
     return tuple(dict.fromkeys(tags))
 
 

@@ -88,9 +88,10 @@ class Call:
         """The town, as far as whoever asks may use it."""
         return self.hall.town_for(self.principal)
 
-    def header(self, name: str) -> str:
-        """The first header of this name in lower case; empty when there is none."""
-        return (header(self.scope, name.encode()) or b"").decode("latin-1")
+    def header(self, name: str) -> str | None:
+        """The first header of this name in lower case."""
+        found = header(self.scope, name.encode())
+        return None if found is None else found.decode("latin-1")
 
     def parameters(self, *known: str) -> dict[str, str]:
         """The parameters of the query, each at most once. Raises `Unprocessable` for one that is not known."""

@@ -19,11 +19,13 @@ DEFAULT_BYTES = 16 << 10
 MOST_BYTES = 256 << 10
 """Bytes from the end of a file."""
 
+MOST_ROUNDS = 1_000_000
+
 
 async def agent_logs(call: Call) -> Answer:
     """The end of the agent's own log and of its latest round, or of the round that was asked for."""
     asked = call.parameters("round", "bytes")
-    number = _number("round", asked.get("round"), 1_000_000)
+    number = _number("round", asked.get("round"), MOST_ROUNDS)
     size = _number("bytes", asked.get("bytes"), MOST_BYTES) or DEFAULT_BYTES
     town = call.town
     found = await find_logs(town, Logs(call.path["agent"], number))

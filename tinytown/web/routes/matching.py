@@ -15,7 +15,7 @@ _SHOWN = 100
 
 
 class RouteMap:
-    """All endpoints by their paths. A part that is spelled out goes before one in braces."""
+    """All endpoints by their paths. One that is spelled out hides those with parts in braces, as OpenAPI has it."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._plain: dict[str, dict[str, Endpoint]] = {}
@@ -53,6 +53,7 @@ class RouteMap:
     def _matches(self, path: str) -> Iterable[tuple[Mapping[str, Endpoint], Mapping[str, str]]]:
         if path in self._plain:
             yield self._plain[path], {}
+            return
         parts = path.split("/")
         for pattern, methods in self._patterns.get(len(parts), {}).items():
             given = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tinytown.runtime.caller import Scope
 from tinytown.version import __version__
 from tinytown.web.problems import MEDIA_TYPE
+from tinytown.web.routes import repeats
 from tinytown.web.routes.endpoint import OperationEndpoint, Special
 from tinytown.web.routes.paging import DEFAULT_LIMIT, MOST
 from tinytown.web.schemas.results import ResultSchemas
@@ -115,7 +116,7 @@ def _operation(endpoint: OperationEndpoint, results: ResultSchemas, bodies: dict
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "A request with the same key is done once, and answered again as it was.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "schema": {"type": "string", "minLength": 1, "maxLength": repeats.LONGEST, "pattern": repeats.PATTERN},
             }
         )
     else:
@@ -146,22 +147,17 @@ def _paging(endpoint: OperationEndpoint, results: ResultSchemas) -> list[dict[st
             "name": "cursor",
             "in": "query",
             "description": "Where the page begins: `next` of the one before.",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "format": "cursor", "minLength": 1},
         },
         *(
             {
                 "name": name,
                 "in": "query",
-                "schema": _filter(results.of(page.filter_type(endpoint.operation.result, name))),
+                "schema": results.of(page.filter_type(endpoint.operation.result, name)),
             }
             for name in page.filters
         ),
     ]
-
-
-def _filter(schema: JsonObject) -> JsonObject:
-    """What a filter takes: of a list one item."""
-    return cast("JsonObject", schema["items"]) if schema.get("type") == "array" else schema
 
 
 def _special(endpoint: Special, results: ResultSchemas) -> dict[str, Any]:

@@ -9,11 +9,12 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from tinytown.web.routes.call import misfit
 from tinytown.web.schemas.results import type_at
 from tinytown.web.schemas.shapes import follow
+from tinytown.web.schemas.types import without_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +37,9 @@ class Page:
     filters: Mapping[str, str] = field(default_factory=dict)
 
     def filter_type(self, result: object, name: str) -> object:
-        """The type of what a filter looks at."""
-        return type_at(result, f"{self.member}[].{self.filters[name]}").__args__[0]  # type: ignore[attr-defined]
+        """The type of what a filter looks at; of a list that of its items."""
+        kind = without_none(get_args(type_at(result, f"{self.member}[].{self.filters[name]}"))[0])
+        return get_args(kind)[0] if get_origin(kind) is tuple else kind
 
 
 @dataclass(frozen=True, slots=True)

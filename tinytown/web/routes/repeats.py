@@ -8,6 +8,7 @@ then whoever asks has to look.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 HEADER = "idempotency-key"
 REPLAYED = ("idempotency-replayed", "true")
 
-_LONGEST = 255
+LONGEST = 255
+PATTERN = "^[!-~]([ -~]*[!-~])?$"
+"""Printable, and no blanks at its ends: HTTP does not keep them."""
 _LARGEST = 64 << 10
 """Bytes of an answer that is kept whole."""
 
@@ -90,10 +93,10 @@ class Repeats:
         Raises `BadRequest` for a key that is none, `KeyUsed`, `OutcomeUnknown`, and `BeingDone`.
         """
         key = call.header(HEADER)
-        if not key:
+        if key is None:
             return await do()
-        if len(key) > _LONGEST or not key.isascii() or not key.isprintable():
-            raise BadRequest(f"The Idempotency-Key cannot be used; expected 1 to {_LONGEST} printable characters")
+        if len(key) > LONGEST or re.fullmatch(PATTERN, key) is None:
+            raise BadRequest(f"The Idempotency-Key cannot be used; expected 1 to {LONGEST} printable characters")
         name = _digest(call.principal.id.encode(), key.encode())
         mark = _Kept(_fingerprint(call), str(uuid4()))
         # Before the mark is there: who finds it must find it at work, too.

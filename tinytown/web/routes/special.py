@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinytown.records import Agent, Task
+from tinytown.records import Agent, Event, Task
 from tinytown.runtime.caller import Scope
 from tinytown.web import health
+from tinytown.web.events import POSITION
 from tinytown.web.routes import logs, waiting
 from tinytown.web.routes.endpoint import Parameter, Special
 
@@ -128,7 +129,11 @@ def _about_agents() -> list[Special]:
             logs.agent_logs,
             operations=("agent.logs",),
             parameters=(
-                Parameter("round", "Only the output of this round.", {"type": "integer", "minimum": 1}),
+                Parameter(
+                    "round",
+                    "Only the output of this round.",
+                    {"type": "integer", "minimum": 1, "maximum": logs.MOST_ROUNDS},
+                ),
                 Parameter(
                     "bytes",
                     f"How much of the end of each; {logs.DEFAULT_BYTES} when it is not said.",
@@ -154,12 +159,26 @@ def _events(streams: Streams) -> Special:
             Parameter("task", "Only what concerns this task (id or prefix)."),
             Parameter("mission", "Only what concerns this mission."),
             Parameter("type", "Only events of this type (task.completed), or of this noun (task)."),
-            Parameter("after", "Begin behind the event with this id; 0 is the beginning of the journal."),
-            Parameter("Last-Event-ID", "The same, as browsers say it when they come back.", where="header"),
+            Parameter("after", "Begin behind the event with this id; 0 is the beginning of the journal.", _POSITION),
+            Parameter("Last-Event-ID", "The same, as browsers say it when they come back.", _POSITION, where="header"),
         ),
         media_type="text/event-stream",
+        result=_EVENT,
     )
 
+
+_POSITION = {"type": "string", "pattern": POSITION}
+
+# Of a stream the description tells what each of its events is.
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "Where to begin again, as `after` or `Last-Event-ID`."},
+        "event": {"type": "string", "description": "The type of the event."},
+        "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": Event},
+        "retry": {"type": "integer"},
+    },
+}
 
 _LOGS = {
     "type": "object",

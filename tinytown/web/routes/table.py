@@ -21,6 +21,16 @@ _ITEMS = Page("tasks", "id", {"tag": "tags"})
 _PAST = Wire(names={"count": "limit", "before": "cursor"})
 """What is listed from its end; `next` of the answer is the cursor that goes on with what is older."""
 _STARTED = Wire(fixed={"runtime": True})
+_CHOSEN = Wire(
+    names={"everything": "all"},
+    rules={
+        "oneOf": [
+            {"required": ["ids"], "properties": {"ids": {"minItems": 1}, "all": {"const": False}}},
+            {"required": ["all"], "properties": {"ids": {"maxItems": 0}, "all": {"const": True}}},
+        ]
+    },
+)
+"""Some by their ids, or all."""
 
 
 def _urgent(values: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +50,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/events/latest", "event.list", "events", wire=_PAST),
     Route("POST", "/v1/town/stop", "town.stop", "town"),
     Route("POST", "/v1/town/save", "town.save", "town"),
-    Route("POST", "/v1/town/restore", "town.restore", "town"),
+    Route("POST", "/v1/town/restore", "town.restore", "town", wire=Wire(exclusive=("allow_verify", "without_verify"))),
     Route("POST", "/v1/town/reset", "town.reset", "town"),
     # Agents.
     Route(
@@ -96,7 +106,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/backlog", "backlog.list", "backlog", page=_ITEMS),
     Route("POST", "/v1/backlog", "backlog.add", "backlog", status=201),
     Route("POST", "/v1/backlog/assign-all", "backlog.assign_all", "backlog"),
-    Route("POST", "/v1/backlog/{task_id}/claim", "backlog.claim", "backlog", wire=Wire(names={"task": "task_id"})),
+    Route(
+        "POST",
+        "/v1/backlog/{task_id}/claim",
+        "backlog.claim",
+        "backlog",
+        # Over HTTP it is a person who asks, and none that could have the item.
+        wire=Wire(names={"task": "task_id"}, required=frozenset({"agent"})),
+    ),
     Route("DELETE", "/v1/backlog/{task_id}", "backlog.remove", "backlog", wire=Wire(names={"task": "task_id"})),
     # Messages.
     Route(
@@ -130,12 +147,18 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/inboxes", "inbox.list", "messages", page=Page("agents", "agent.id")),
     # What was put aside.
     Route("GET", "/v1/dead-letters", "dlq.list", "dead letters", wire=Wire(names={"count": "limit"})),
-    Route("POST", "/v1/dead-letters/retry", "dlq.retry", "dead letters", wire=Wire(names={"everything": "all"})),
-    Route("POST", "/v1/dead-letters/drop", "dlq.drop", "dead letters", wire=Wire(names={"everything": "all"})),
+    Route("POST", "/v1/dead-letters/retry", "dlq.retry", "dead letters", wire=_CHOSEN),
+    Route("POST", "/v1/dead-letters/drop", "dlq.drop", "dead letters", wire=_CHOSEN),
     Route("GET", "/v1/dead-letters/{id}", "dlq.show", "dead letters"),
     # Repair.
     Route("POST", "/v1/recover", "recovery.recover", "repair"),
-    Route("POST", "/v1/reclaim", "recovery.reclaim", "repair", wire=Wire(names={"source": "from"})),
+    Route(
+        "POST",
+        "/v1/reclaim",
+        "recovery.reclaim",
+        "repair",
+        wire=Wire(names={"source": "from"}, exclusive=("to", "to_backlog")),
+    ),
     Route("POST", "/v1/reclaim/orphan-tasks", "recovery.orphan_tasks", "repair", wire=Wire(names={"source": "from"})),
     # Who may call, and who did.
     Route("GET", "/v1/keys", "auth.list", "access"),

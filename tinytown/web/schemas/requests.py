@@ -7,13 +7,14 @@ that is spelled wrongly is an error and never a default.
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
+from tinytown.runtime.operations.bounds import keywords_of, whole_of
 from tinytown.web.refusals import BadRequest, Unprocessable
-from tinytown.web.schemas.types import fields_of
+from tinytown.web.schemas.types import FieldType, fields_of, without_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +51,9 @@ class Wire:
     """How a face speaks of an operation's request.
 
     `names` gives a field another name on the wire. `fixed` fields are not on the wire. `adjust` gets what was read,
-    under the names of the fields, and gives what the request is made of.
+    under the names of the fields, and gives what the request is made of. `required` fields may not be left out on this
+    face. What the operation itself checks of the request as a whole, the schema shows: of the two names in `exclusive`
+    one at most may be said; `rules` are keywords for a body that has to be there.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +61,9 @@ class Wire:
     more: Mapping[str, More] = field(default_factory=dict)
     adjust: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     docs: Mapping[str, str] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    exclusive: tuple[str, str] | None = None
+    rules: Mapping[str, object] = field(default_factory=dict)
 
 
 class RequestSchema:
@@ -78,7 +84,7 @@ class RequestSchema:
     @property
     def all_optional(self) -> bool:
         """It may be left out as a whole."""
-        return not any(each.is_required() for each in self.model.model_fields.values())
+        return not self.wire.rules and not any(each.is_required() for each in self.model.model_fields.values())
 
     def parse_json(self, raw: bytes, given: Mapping[str, object] | None = None) -> object:
         """The request of a JSON body; none at all is an empty object.
@@ -116,6 +122,10 @@ class RequestSchema:
         """The schema of a body, and the definitions it refers to."""
         schema = self.model.model_json_schema(ref_template=template)
         schema.pop("title", None)
+        schema |= self.wire.rules
+        if self.wire.exclusive is not None:
+            said = {name: {"not": {"enum": [None, False]}} for name in self.wire.exclusive}
+            schema["not"] = {"required": list(self.wire.exclusive), "properties": said}
         definitions = schema.pop("$defs", {})
         for each in schema.get("properties", {}).values():
             each.pop("title", None)
@@ -139,19 +149,24 @@ class RequestSchema:
         made: dict[str, Any] = {}
         for each in fields_of(self.type):
             if each.name not in wire.fixed and each.name not in self.given:
-                default = ... if each.default is MISSING else each.default
                 alias = wire.names.get(each.name, each.name)
-                made[each.name] = _field(each.type, default, alias, wire.docs.get(each.name, ""))
+                wanted = replace(each, type=without_none(each.type), default=MISSING)
+                asked = wanted if each.name in wire.required else each
+                made[each.name] = _field(asked, alias, wire.docs.get(each.name, ""))
         for key, more in wire.more.items():
-            made[key] = _field(more.type, more.default, key, more.description)
+            made[key] = _field(FieldType(key, more.type, more.default), key, more.description)
         return create_model(name, __config__=config, **made)
 
 
-def _field(kind: object, default: object, alias: str, description: str) -> tuple[Any, Any]:
+def _field(field: FieldType, alias: str, description: str) -> tuple[Any, Any]:
+    kind, bounds = field.type, whole_of(field.metadata)
     if kind is int or int in get_args(kind):
         # In this order: the other writes its limits into the schema under names that JSON Schema has not.
-        kind = Annotated[kind, BeforeValidator(_whole)]
-    return kind, Field(default, alias=alias, description=description or None)
+        limits = Field(ge=bounds.least, le=bounds.most) if bounds is not None else Field()
+        kind = Annotated[kind, limits, BeforeValidator(_whole)]
+    more = cast("dict[str, Any]", dict(keywords_of(field.metadata)))
+    default = ... if field.required else field.default
+    return kind, Field(default, alias=alias, description=description or None, json_schema_extra=more or None)
 
 
 def _refusal(error: ValidationError, where: str) -> BadRequest | Unprocessable:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Literal, Union, get_args, get_origin, get_type_hints
 
 import tinytown.runtime.operations as package
 from tinytown.runtime.operations.registry import OPERATIONS
@@ -39,6 +40,8 @@ class FieldType:
     type: object
     default: object
     is_secret: bool = False
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    """What `tinytown.runtime.operations.bounds` says of it."""
 
     @property
     def required(self) -> bool:
@@ -61,8 +64,14 @@ def fields_of(cls: type) -> tuple[FieldType, ...]:
         default = each.default
         if default is MISSING and each.default_factory is not MISSING:
             default = each.default_factory()
-        found.append(FieldType(each.name, hints[each.name], default, is_secret=not each.repr))
+        found.append(FieldType(each.name, hints[each.name], default, is_secret=not each.repr, metadata=each.metadata))
     return tuple(found)
+
+
+def without_none(kind: object) -> object:
+    """The type of what is there, of a type that may be None."""
+    there = [each for each in get_args(kind) if each is not type(None)]
+    return there[0] if len(there) == 1 and len(get_args(kind)) > 1 and get_origin(kind) in (Union, UnionType) else kind
 
 
 @cache
