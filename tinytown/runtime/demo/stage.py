@@ -1,7 +1,8 @@
 """The place of a demonstration: a directory with a git repository and a town; and its end, with no process left.
 
 Nothing of the user's reaches into it: no `REDIS_URL`, no identity of an agent, no `GIT_DIR` of a hook that called
-us, no signing key and no hooks. What stays is the directory, and the town's data in the user's state directory.
+us, no token of GitHub, no signing key and no hooks. What stays is the directory, and the town's data in the user's
+state directory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from tinytown.config_toml import toml_text
 from tinytown.config_trust import accept
 from tinytown.errors import Conflict, RuntimeFailed, TownError
 from tinytown.runtime.demo.limits import limited
+from tinytown.runtime.demo.workshop import IDENTITY
 from tinytown.runtime.ground import survey
 from tinytown.runtime.halt import end_runtime, runtime_pids, stop_server
 from tinytown.runtime.naming import default_name
@@ -35,7 +38,7 @@ from tinytown.transport.blocking import run_sync
 from tinytown.transport.files import try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tinytown.runtime.ground import Ground
 
@@ -45,12 +48,6 @@ CLI = "demo"
 _END_LIMIT = 8.0
 """Seconds for the agents and the runtime to end when asked; usual are 0.3. Then the runtime is killed."""
 
-_README = """\
-# A demonstration of Tinytown
-
-Three agents wrote, tested and reviewed a function here. `git log` tells who did what; `tt status --deep`, `tt task
-list`, `tt events` and the files in `.tt/logs` tell how.
-"""
 _TABLE = """
 # The scripted CLI of the demonstration. `tt demo` has accepted it, as `tt trust accept` would.
 [agent_clis.{name}]
@@ -58,6 +55,21 @@ command = {command}
 [agent_clis.{name}.env]
 PYTHONUTF8 = "1"
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a repository holds at its beginning.
+
+    `module` is the scripted CLI, with `variables` in its environment; `config` is more of `tinytown.toml`; `files` are
+    by their path, besides the `.gitignore` with the lines `ignored`.
+    """
+
+    module: str
+    files: Mapping[str, str]
+    ignored: Sequence[str] = ("__pycache__/",)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    config: str = ""
 
 
 class Stage:
@@ -68,17 +80,17 @@ class Stage:
         self.environ = {
             name: value
             for name, value in environ.items()
-            if name != URL_VARIABLE and not name.startswith(("TINYTOWN_", "GIT_"))
+            if name != URL_VARIABLE and not name.startswith(("TINYTOWN_", "GIT_", "GITHUB_", "GH_"))
         }
 
-    def git(self, *arguments: str) -> str:
-        """What git says in the repository. Raises `RuntimeFailed` when it refuses."""
+    def git(self, *arguments: str, where: Path | None = None) -> str:
+        """What git says in the repository, or in `where`. Raises `RuntimeFailed` when it refuses."""
         program = shutil.which("git", path=self.environ.get("PATH"))
         if program is None:
             raise RuntimeFailed("git was not found on the PATH", hint="Install git, then run 'tt demo' again.")
         done = subprocess.run(
             [program, *arguments],
-            cwd=self.root,
+            cwd=where or self.root,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -94,22 +106,18 @@ class Stage:
         """A repository on `main`, with an identity of its own."""
         self.git("init", "--quiet", "--template=")
         self.git("symbolic-ref", "HEAD", "refs/heads/main")
-        for name, value in (
-            ("user.name", "Tinytown demo"),
-            ("user.email", "demo@demo.invalid"),
-            ("commit.gpgsign", "false"),
-            ("core.hooksPath", os.devnull),
-        ):
+        for name, value in IDENTITY:
             self.git("config", name, value)
 
-    def make_town(self) -> None:
+    def make_town(self, scene: Scene) -> None:
         """The town, and the first commit, which holds its configuration."""
-        command = shlex.join([sys.executable, "-P", "-m", "tinytown.runtime.demo.agent"])
+        command = shlex.join([sys.executable, "-P", "-m", scene.module])
         table = _TABLE.format(name=CLI, command=toml_text(command))
-        config = default_toml(default_name(self.root), default_cli=CLI) + table
-        (self.root / PROJECT_FILE).write_text(config, encoding="utf-8")
-        (self.root / "README.md").write_text(_README, encoding="utf-8")
-        (self.root / ".gitignore").write_text("__pycache__/\n", encoding="utf-8")
+        table += "".join(f"{name} = {toml_text(value)}\n" for name, value in scene.variables.items())
+        config = default_toml(default_name(self.root), default_cli=CLI) + table + scene.config
+        ignored = "".join(f"{line}\n" for line in scene.ignored)
+        for name, text in {PROJECT_FILE: config, ".gitignore": ignored, **scene.files}.items():
+            (self.root / name).write_text(text, encoding="utf-8")
         home = Path.home()
         accept(load(self.root, environ=self.environ, home=home).executable, self.root, home=home)
         initialize(InitRequest(self.root, listed=False), environ=self.environ)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+IDENTITY = (
+    ("user.name", "Tinytown demo"),
+    ("user.email", "demo@demo.invalid"),
+    ("commit.gpgsign", "false"),
+    ("core.hooksPath", os.devnull),
+)
+"""What git is set to in each repository of a demonstration, so that nothing of the user's reaches into it."""
 
 _FAILURE = re.compile(r"^(?:FAIL|ERROR): (\w+) .*?^-{10,}\n.*?^(\w+(?:Error|Exception).*?)$", re.MULTILINE | re.DOTALL)
 
@@ -30,9 +39,9 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def git(*arguments: str) -> str:
-    """What git answers. Raises `CalledProcessError` when it refuses."""
-    return _run("git", *arguments)
+def git(*arguments: str, where: Path | None = None) -> str:
+    """What git answers, in this directory or in `where`. Raises `CalledProcessError` when it refuses."""
+    return _run("git", *arguments, where=where)
 
 
 def tt(*arguments: str) -> str:
@@ -42,21 +51,13 @@ def tt(*arguments: str) -> str:
     return _run(*program, *arguments)
 
 
-def commit(author: str, message: str, *paths: str) -> str:
+def commit(author: str, message: str, *paths: str, where: Path | None = None) -> str:
     """Commit these files as this agent; gives the short hash: of the last commit, when nothing is new."""
-    git("add", "--", *paths)
-    if git("status", "--porcelain", "--", *paths):
-        git(
-            "commit",
-            "--quiet",
-            "--author",
-            f"{author} <{author}@demo.invalid>",
-            "--message",
-            message,
-            "--",
-            *paths,
-        )
-    return git("rev-parse", "--short", "HEAD")
+    git("add", "--", *paths, where=where)
+    if git("status", "--porcelain", "--", *paths, where=where):
+        name = f"{author} <{author}@demo.invalid>"
+        git("commit", "--quiet", "--author", name, "--message", message, "--", *paths, where=where)
+    return git("rev-parse", "--short", "HEAD", where=where)
 
 
 def run_tests(test_file: str, *, where: Path | None = None) -> Trial:
@@ -74,9 +75,15 @@ def run_tests(test_file: str, *, where: Path | None = None) -> Trial:
     return Trial(int(ran[1]) if ran else 0, tuple(_FAILURE.findall(done.stderr)), done.returncode == 0)
 
 
-def _run(*command: str) -> str:
+def _run(*command: str, where: Path | None = None) -> str:
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", check=False
+        command,
+        cwd=where,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     if done.returncode != 0:
         say(f"{' '.join(command[:3])} failed with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
