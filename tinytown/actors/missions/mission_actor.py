@@ -62,28 +62,30 @@ class MissionActor:
             nursery.start_soon(self._look_for_ever)
             while not self.last.over:
                 self.bell.take()
-                await self.tick()
+                await self._tick()
                 if self.last.changed or self.last.ended or self._outlook.outward:
                     self._outside.ring()
                 with trio.move_on_after(self._tick_secs):
                     await self.bell.wait()
             nursery.cancel_scope.cancel()
 
-    async def tick(self) -> Ticked:
-        """Decide once."""
+    async def once(self) -> None:
+        """Decide, look outside, decide on what was seen, and do what is to be done at GitHub then."""
+        await self._tick()
+        await self._outlook.look()
+        await self._tick()
+        if self._outlook.outward:
+            await self._outlook.look()
+
+    async def _tick(self) -> None:
         merging = [each for each in self._outlook.outward if isinstance(each, MergePull)]
         self.last = await self._ticking.tick(self._mission_id, self._fence, merging)
         self._outlook.outward += self.last.outward
-        return self.last
-
-    async def look(self) -> float:
-        """Look outside once; gives the seconds until there will be something to look at."""
-        return await self._outlook.look()
 
     async def _look_for_ever(self) -> None:
         while True:
             self._outside.take()
-            wait = await self.look()
+            wait = await self._outlook.look()
             self.bell.ring()
             with trio.move_on_after(wait):
                 await self._outside.wait()

@@ -149,9 +149,7 @@ class Scheduler:
                 if fence is None:
                     continue
                 actor = self._actor(mission_id, fence, clients)
-                await actor.tick()
-                await actor.look()
-                await actor.tick()
+                await actor.once()
                 done.append(mission_id)
         return done
 
