@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 
 class MissionActor:
-    """One mission, held under a fence. `tick_secs` is the longest time between two ticks."""
+    """One mission, held under a fence.
+
+    `tick_secs` is the longest time between two ticks, `now` gives the time of day, `monotonic` seconds of any clock.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class MissionActor:
         tick_secs: float,
         now: Callable[[], Timestamp],
         bell: Bell,
+        monotonic: Callable[[], float] = trio.current_time,
     ) -> None:
         looks = Looks()
         self.bell = bell
@@ -50,7 +54,7 @@ class MissionActor:
         self._mission_id = mission_id
         self._tick_secs = tick_secs
         self._ticking = Ticking(store, missions, now, lambda pull, finding: explain(looks, pull, finding))
-        self._outlook = Outlook(mission_id, fence, self._ticking, clients, looks, bugbots)
+        self._outlook = Outlook(mission_id, fence, self._ticking, clients, looks, bugbots, monotonic)
         self._outside = Bell()
 
     async def live(self) -> None:
