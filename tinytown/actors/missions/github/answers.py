@@ -36,8 +36,7 @@ class Data:
 def data_of(value: JsonValue) -> Data:
     """What the answer to a query says; `GitHubFailed` when that is nothing, `GitHubUnsupported` when it never will."""
     answer = value if isinstance(value, dict) else {}
-    listed = answer.get("errors")
-    errors = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    errors = objects(answer.get("errors"))
     data = answer.get("data")
     if isinstance(data, dict):
         paths = [each.get("path") for each in errors if each.get("type") not in _ABSENT]
@@ -51,10 +50,24 @@ def data_of(value: JsonValue) -> Data:
 
 def limited(value: JsonValue) -> bool:
     """Whether the answer to a query is that of a rate limit, which comes as a success."""
-    errors = value.get("errors") if isinstance(value, dict) else None
-    return isinstance(errors, list) and any(
-        isinstance(error, dict) and error.get("type") == "RATE_LIMITED" for error in errors
-    )
+    errors = objects(value.get("errors")) if isinstance(value, dict) else []
+    return any(error.get("type") == "RATE_LIMITED" for error in errors)
+
+
+def objects(value: JsonValue) -> list[JsonObject]:
+    """The objects of a list; nothing when it is none."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def object_of(value: JsonValue, name: str) -> JsonObject:
+    """The object under a name; an empty one when there is none."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def text_of(value: JsonValue) -> str | None:
+    """The text; None for an empty one and for anything else."""
+    return value if isinstance(value, str) and value else None
 
 
 def reason(value: JsonValue) -> str:

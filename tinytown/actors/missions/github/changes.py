@@ -9,16 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from tinytown.actors.missions.github.answers import objects
 from tinytown.actors.missions.github.failures import GitHubFailed, GitHubLimited, GitHubRefused
-from tinytown.text import one_line
 from tinytown.times import seconds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from tinytown.actors.missions.github.client import GitHub
     from tinytown.actors.missions.references import Reference
-    from tinytown.messages import JsonObject, JsonValue
+    from tinytown.messages import JsonObject
 
 METHODS = {"squash": "allow_squash_merge", "merge": "allow_merge_commit", "rebase": "allow_rebase_merge"}
 """The ways to merge, the preferred one first, and what a repository says when it allows one."""
@@ -88,8 +86,9 @@ async def rerun_broken(github: GitHub, pull: Reference, head: str) -> int:
     Each is asked for once. A run that GitHub will not repeat is left as it is.
     """
     repository = f"/repos/{pull.repository.full_name}"
-    page = await github.get(f"{repository}/actions/runs?head_sha={head}&per_page=100", background=True)
-    broken = [run for run in _entries(page.value, "workflow_runs") if run.get("conclusion") in BROKEN_OFF]
+    path = f"{repository}/actions/runs?head_sha={head}&per_page=100"
+    runs = objects(await github.pages(path, name="workflow_runs", background=True))
+    broken = [run for run in runs if run.get("conclusion") in BROKEN_OFF]
     begun = 0
     for run in broken:
         try:
@@ -108,11 +107,11 @@ async def has_suites(github: GitHub, pull: Reference, head: str) -> bool:
     Raises what `GitHub.get` raises: what cannot be read is never taken for a head without checks.
     """
     path = f"/repos/{pull.repository.full_name}/commits/{head}/check-suites?per_page=100"
-    page = await github.get(path, background=True)
-    return any(_counts(suite, github.now()) for suite in _entries(page.value, "check_suites"))
+    suites = objects(await github.pages(path, name="check_suites", background=True))
+    return any(_counts(suite, github.now()) for suite in suites)
 
 
-def _counts(suite: Mapping[str, JsonValue], now: float) -> bool:
+def _counts(suite: JsonObject, now: float) -> bool:
     if suite.get("latest_check_runs_count") != 0:
         return True
     try:
@@ -131,13 +130,6 @@ async def _method(github: GitHub, pull: Reference) -> str | None:
 async def _merged(github: GitHub, pull: Reference) -> bool:
     found = (await github.get(_path(pull))).value
     return isinstance(found, dict) and found.get("merged") is True
-
-
-def _entries(value: JsonValue, name: str) -> Iterator[Mapping[str, JsonValue]]:
-    listed = value.get(name) if isinstance(value, dict) else None
-    if not isinstance(listed, list):
-        raise GitHubFailed(f"GitHub gave no {one_line(name.replace('_', ' '), 40)}")
-    return (each for each in listed if isinstance(each, dict))
 
 
 def _path(pull: Reference) -> str:

@@ -79,6 +79,7 @@ class _Request:
     body: JsonObject | None = None
     resource: str = "core"
     background: bool = False
+    recent: float = 0.0
 
     @property
     def repeatable(self) -> bool:
@@ -89,6 +90,15 @@ class _Request:
     def waits(self) -> bool:
         """A limit is waited for, and not told."""
         return not self.background and (self.method == "GET" or self.resource == "graphql")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was read with an ETag, and when it was last known to be so."""
+
+    etag: str
+    page: Page
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +134,7 @@ class GitHub:
         self._random = random or Random()  # noqa: S311
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         # What was read with one token is not what another may read, so the token is a part of the key.
-        self._kept: dict[tuple[str, str], tuple[str, Page]] = {}
+        self._kept: dict[tuple[str, str], _Kept] = {}
         self._hold_until = 0.0
         self._no_graphql_until = 0.0
         self.budget = Budget()
@@ -151,23 +161,33 @@ class GitHub:
         """Seconds since 1970, by the clock that limits are measured with."""
         return self._wall()
 
-    async def get(self, path: str, *, background: bool = False) -> Page:
+    async def sleep(self, seconds: float) -> None:
+        """Wait, by the same clock."""
+        await self._sleep(seconds)
+
+    async def get(self, path: str, *, background: bool = False, recent: float = 0.0) -> Page:
         """What is at a path (`/repos/...`) or at the address of a following page.
 
         `background`: nobody waits for it, so it leaves the reserve alone and raises `GitHubLimited` instead of
-        waiting. Raises `GitHubMissing`, `GitHubDenied`, `GitHubRefused`, `GitHubFailed`.
+        waiting. What was read so many seconds ago is `recent` enough to be given again without a request. Raises
+        `GitHubMissing`, `GitHubDenied`, `GitHubRefused`, `GitHubFailed`.
         """
-        return await self._ask(_Request("GET", self._address(path), background=background))
+        return await self._ask(_Request("GET", self._address(path), background=background, recent=recent))
 
-    async def pages(self, path: str, *, most: int = 10, background: bool = False) -> list[JsonValue]:
-        """The entries of a list, of up to `most` pages."""
+    async def pages(
+        self, path: str, *, name: str | None = None, most: int = 10, background: bool = False, recent: float = 0.0
+    ) -> list[JsonValue]:
+        """The entries of a list, of up to `most` pages; a list inside an object has a `name`."""
         found: list[JsonValue] = []
         following = path
         for _ in range(most):
-            page = await self.get(following, background=background)
-            if not isinstance(page.value, list):
-                raise GitHubFailed(f"GitHub gave no list for {path}")
-            found += page.value
+            page = await self.get(following, background=background, recent=recent)
+            listed = page.value
+            if name is not None:
+                listed = listed.get(name) if isinstance(listed, dict) else None
+            if not isinstance(listed, list):
+                raise GitHubFailed(f"GitHub gave no list for {one_line(path, 120)}")
+            found += listed
             if page.following is None:
                 break
             following = page.following
@@ -235,14 +255,17 @@ class GitHub:
         """One request and what its answer means; `page` is set when it is what was asked for."""
         key = ("" if token is None else token.secret, request.address)
         kept = self._kept.get(key) if request.method == "GET" else None
+        if kept is not None and self._wall() - kept.at < request.recent:
+            return _Answer(Meaning.SAME, page=kept.page)
         try:
-            status, headers, raw = await self._send(request, token, None if kept is None else kept[0])
+            status, headers, raw = await self._send(request, token, None if kept is None else kept.etag)
             what = meaning(status, headers, raw.decode("utf-8", "replace")[:4_000])
             value = _decoded(raw) if what is Meaning.FINE else None
         except (httpx2.HTTPError, ValueError, RecursionError) as error:
             return _Answer(Meaning.BROKEN, fault=_fault(error))
         if what is Meaning.SAME and kept is not None:
-            return _Answer(what, page=kept[1])
+            self._keep(key, kept.etag, kept.page)
+            return _Answer(what, page=kept.page)
         if what is Meaning.FINE and request.resource == "graphql" and limited(value):
             return _Answer(Meaning.LIMITED, status, headers)
         if what is not Meaning.FINE:
@@ -286,7 +309,7 @@ class GitHub:
 
     def _keep(self, key: tuple[str, str], etag: str, page: Page) -> None:
         self._kept.pop(key, None)
-        self._kept[key] = (etag, page)
+        self._kept[key] = _Kept(etag, page, self._wall())
         if len(self._kept) > _MOST_KEPT:
             del self._kept[next(iter(self._kept))]
 

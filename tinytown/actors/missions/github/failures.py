@@ -102,6 +102,11 @@ def meaning(status: int, headers: Mapping[str, str], body: str) -> Meaning:
     return Meaning.MISSING if status in (404, 410) else Meaning.REFUSED
 
 
+def absent(error: GitHubRefused) -> bool:
+    """Whether a refusal is of the thing that was asked for, and not of the token that asked."""
+    return isinstance(error, GitHubMissing) or (isinstance(error, GitHubDenied) and error.status != 401)
+
+
 def wait_of(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds that a limited answer asks to wait; None when it does not say. `now` is in seconds since 1970."""
     after = headers.get("retry-after", "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tinytown.actors.missions.github.failures import GitHubFailed
-from tinytown.actors.missions.github.pulls import details
+from tinytown.actors.missions.github.reading import details
 from tinytown.actors.missions.linking import belongs, suggested
 from tinytown.actors.missions.references import Reference, reference_of
 

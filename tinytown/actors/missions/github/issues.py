@@ -11,16 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tinytown.actors.missions.compiler import Issue
+from tinytown.actors.missions.github.answers import object_of, objects
 from tinytown.actors.missions.github.failures import GitHubDenied, GitHubFailed, GitHubUnsupported
 from tinytown.actors.missions.github.queries import Wanted, each, nodes
 from tinytown.actors.missions.references import Reference, Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tinytown.actors.missions.github.client import GitHub
     from tinytown.errors import TownError
-    from tinytown.messages import JsonValue
+    from tinytown.messages import JsonObject, JsonValue
 
 FEW = 20
 """So many issues are read one by one, which a later reading gets for nothing; more go a hundred to a query."""
@@ -89,7 +90,7 @@ async def _blocked_by(github: GitHub, of: Reference, total: JsonValue, *, backgr
             status=403,
             hint="Give the token access to the repositories of all that it waits for.",
         )
-    return tuple(_place(each.get("html_url"), of) for each in listed if isinstance(each, dict))
+    return tuple(_place(blocker.get("html_url"), of) for blocker in objects(listed))
 
 
 async def _by_graphql(github: GitHub, wanted: Iterable[Reference], *, background: bool) -> dict[Reference, Issue]:
@@ -105,12 +106,12 @@ async def _by_graphql(github: GitHub, wanted: Iterable[Reference], *, background
     }
 
 
-def _of_node(reference: Reference, node: Mapping[str, JsonValue]) -> Issue | None:
+def _of_node(reference: Reference, node: JsonObject) -> Issue | None:
     """None when it hides what it waits for."""
     is_pull = node.get("__typename") == "PullRequest"
-    listed = [blocker for blocker in _nodes(node, "blockedBy") if isinstance(blocker, dict)]
-    blocked = node.get("blockedBy")
-    if not is_pull and (not isinstance(blocked, dict) or len(listed) != blocked.get("totalCount")):
+    blocked = object_of(node, "blockedBy")
+    listed = objects(blocked.get("nodes"))
+    if not is_pull and len(listed) != blocked.get("totalCount"):
         return None
     return _issue(
         _place(node.get("url"), reference),
@@ -118,14 +119,14 @@ def _of_node(reference: Reference, node: Mapping[str, JsonValue]) -> Issue | Non
         is_pull=is_pull,
         author=node.get("author"),
         association=node.get("authorAssociation"),
-        labels=_nodes(node, "labels"),
+        labels=object_of(node, "labels").get("nodes"),
         blocked_by=tuple(_place(blocker.get("url"), reference) for blocker in listed),
     )
 
 
 def _issue(
     reference: Reference,
-    found: Mapping[str, JsonValue],
+    found: JsonObject,
     *,
     is_pull: bool,
     author: JsonValue,
@@ -148,12 +149,6 @@ def _issue(
         ),
         blocked_by=blocked_by,
     )
-
-
-def _nodes(node: Mapping[str, JsonValue], name: str) -> list[JsonValue]:
-    connection = node.get(name)
-    listed = connection.get("nodes") if isinstance(connection, dict) else None
-    return listed if isinstance(listed, list) else []
 
 
 def _place(address: JsonValue, asked: Reference) -> Reference:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinytown.actors.missions.github.pulls import details, glances
+from tinytown.actors.missions.github.reading import details, glances
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

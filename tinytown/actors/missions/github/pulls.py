@@ -10,14 +10,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tinytown.actors.missions.github.answers import object_of, objects, text_of
 from tinytown.actors.missions.github.queries import Wanted, nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tinytown.actors.missions.github.client import GitHub
     from tinytown.actors.missions.references import Reference
-    from tinytown.messages import JsonObject, JsonValue
+    from tinytown.messages import JsonObject
 
 _SLIM = """
   id number state isDraft merged updatedAt headRefOid mergeable mergeStateStatus reviewDecision
@@ -150,7 +151,7 @@ async def details(github: GitHub, wanted: Sequence[Reference]) -> dict[Reference
     return {reference: None if node is None else _pull(reference, node) for reference, node in asked.items()}
 
 
-def _glance(reference: Reference, node: Mapping[str, JsonValue]) -> Glance:
+def _glance(reference: Reference, node: JsonObject) -> Glance:
     return Glance(
         reference,
         state="MERGED" if node.get("merged") is True else str(node.get("state")),
@@ -158,13 +159,13 @@ def _glance(reference: Reference, node: Mapping[str, JsonValue]) -> Glance:
         draft=node.get("isDraft") is True,
         mergeable=str(node.get("mergeable") or "UNKNOWN"),
         merge_state=str(node.get("mergeStateStatus") or "UNKNOWN"),
-        review_decision=_text(node.get("reviewDecision")),
-        rollup=next((_text(rollup.get("state")) for rollup in _rollups(node, "rollup")), None),
+        review_decision=text_of(node.get("reviewDecision")),
+        rollup=next((text_of(rollup.get("state")) for rollup in _rollups(node, "rollup")), None),
         updated_at=str(node.get("updatedAt")),
     )
 
 
-def _pull(reference: Reference, node: Mapping[str, JsonValue]) -> Pull:
+def _pull(reference: Reference, node: JsonObject) -> Pull:
     contexts = [context for rollup in _rollups(node, "checks") for context in _entries(rollup, "contexts")]
     return Pull(
         _glance(reference, node),
@@ -175,7 +176,7 @@ def _pull(reference: Reference, node: Mapping[str, JsonValue]) -> Pull:
         author=_login(node)[0],
         checks=tuple(_check(context) for context in contexts),
         opinions=tuple(
-            Opinion(_login(review)[0], str(review.get("state")), str(_object(review, "commit").get("oid")))
+            Opinion(_login(review)[0], str(review.get("state")), str(object_of(review, "commit").get("oid")))
             for review in _entries(node, "latestOpinionatedReviews")
         ),
         threads=tuple(_thread(thread) for thread in _entries(node, "reviewThreads")),
@@ -183,47 +184,40 @@ def _pull(reference: Reference, node: Mapping[str, JsonValue]) -> Pull:
     )
 
 
-def _check(context: Mapping[str, JsonValue]) -> tuple[str, str]:
+def _check(context: JsonObject) -> tuple[str, str]:
     if context.get("__typename") == "StatusContext":
-        return str(context.get("context")), check_state(None, _text(context.get("state")))
-    return str(context.get("name")), check_state(str(context.get("status")), _text(context.get("conclusion")))
+        return str(context.get("context")), check_state(None, text_of(context.get("state")))
+    return str(context.get("name")), check_state(str(context.get("status")), text_of(context.get("conclusion")))
 
 
-def _thread(thread: Mapping[str, JsonValue]) -> Said:
-    first = next(_entries(thread, "comments"), {})
+def _thread(thread: JsonObject) -> Said:
+    first = next(iter(_entries(thread, "comments")), {})
     still = thread.get("isResolved") is not True and thread.get("isOutdated") is not True
-    return _said(first, str(thread.get("id")), still_open=still, path=_text(thread.get("path")))
+    return _said(first, str(thread.get("id")), still_open=still, path=text_of(thread.get("path")))
 
 
-def _said(node: Mapping[str, JsonValue], identity: str, *, still_open: bool = True, path: str | None = None) -> Said:
+def _said(node: JsonObject, identity: str, *, still_open: bool = True, path: str | None = None) -> Said:
     author, by_bot = _login(node)
     return Said(identity, author, by_bot, str(node.get("body") or ""), str(node.get("createdAt")), still_open, path)
 
 
-def _login(node: Mapping[str, JsonValue]) -> tuple[str, bool]:
-    author = _object(node, "author")
-    login = str(author.get("login") or "")
-    return login.removesuffix("[bot]"), author.get("__typename") == "Bot" or login.endswith("[bot]")
+def _login(node: JsonObject) -> tuple[str, bool]:
+    return login_of(object_of(node, "author"))
 
 
-def _rollups(node: Mapping[str, JsonValue], alias: str) -> Iterator[Mapping[str, JsonValue]]:
+def login_of(actor: JsonObject) -> tuple[str, bool]:
+    """The name of somebody, without the `[bot]` that one interface adds, and whether it is a bot."""
+    login = str(actor.get("login") or "")
+    is_bot = "Bot" in (actor.get("__typename"), actor.get("type")) or login.endswith("[bot]")
+    return login.removesuffix("[bot]"), is_bot
+
+
+def _rollups(node: JsonObject, alias: str) -> Iterator[JsonObject]:
     for commit in _entries(node, alias):
-        rollup = _object(commit, "commit").get("statusCheckRollup")
+        rollup = object_of(commit, "commit").get("statusCheckRollup")
         if isinstance(rollup, dict):
             yield rollup
 
 
-def _entries(node: Mapping[str, JsonValue], name: str) -> Iterator[Mapping[str, JsonValue]]:
-    listed = _object(node, name).get("nodes")
-    for each in listed if isinstance(listed, list) else ():
-        if isinstance(each, dict):
-            yield each
-
-
-def _object(node: Mapping[str, JsonValue], name: str) -> JsonObject:
-    found = node.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _text(value: JsonValue) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _entries(node: JsonObject, name: str) -> list[JsonObject]:
+    return objects(object_of(node, name).get("nodes"))

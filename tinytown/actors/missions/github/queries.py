@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from tinytown.actors.missions.github.answers import object_of
 from tinytown.errors import TownError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from tinytown.actors.missions.github.client import GitHub
     from tinytown.actors.missions.references import Reference
-    from tinytown.messages import JsonValue
+    from tinytown.messages import JsonObject
 
 _Asked = TypeVar("_Asked")
 _Got = TypeVar("_Got")
@@ -36,21 +37,19 @@ class Wanted:
 
 async def nodes(
     github: GitHub, references: Iterable[Reference], wanted: Wanted, *, background: bool
-) -> dict[Reference, Mapping[str, JsonValue] | None]:
+) -> dict[Reference, JsonObject | None]:
     """What GraphQL has for each: None for what it does not have or does not show.
 
     What GitHub could not tell this time is left out. Raises what `GitHub.graphql` raises.
     """
-    found: dict[Reference, Mapping[str, JsonValue] | None] = {}
+    found: dict[Reference, JsonObject | None] = {}
     unique = list(dict.fromkeys(references))
     for start in range(0, len(unique), wanted.at_once):
         group = unique[start : start + wanted.at_once]
         data = await github.graphql(query(group, wanted), background=background)
         for at, reference in enumerate(group):
             if (alias := f"r{at}") not in data.failed:
-                repository = data.value.get(alias)
-                node = repository.get("found") if isinstance(repository, dict) else None
-                found[reference] = node if isinstance(node, dict) else None
+                found[reference] = object_of(data.value.get(alias), "found") or None
     return found
 
 

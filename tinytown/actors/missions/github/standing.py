@@ -11,21 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from tinytown.actors.missions.github.failures import (
-    GitHubDenied,
     GitHubFailed,
-    GitHubMissing,
     GitHubRefused,
     GitHubUnsupported,
+    absent,
 )
 from tinytown.actors.missions.github.queries import Wanted, each, nodes
 from tinytown.errors import TownError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from tinytown.actors.missions.github.client import GitHub
     from tinytown.actors.missions.references import Reference
-    from tinytown.messages import JsonValue
+    from tinytown.messages import JsonObject, JsonValue
 
 # No connection is asked for, so a query costs one point, whatever its size.
 STANDING = Wanted(
@@ -85,12 +84,7 @@ async def _by_rest(github: GitHub, reference: Reference, *, background: bool) ->
     return _standing("issue", str(value.get("state")), merged=False, reason=value.get("state_reason"))
 
 
-def absent(error: GitHubRefused) -> bool:
-    """Whether a refusal is of the thing that was asked for, and not of the token that asked."""
-    return isinstance(error, GitHubMissing) or (isinstance(error, GitHubDenied) and error.status != 401)
-
-
-def _of_node(node: Mapping[str, JsonValue]) -> Standing:
+def _of_node(node: JsonObject) -> Standing:
     pull = node.get("__typename") == "PullRequest"
     state, reason = str(node.get("state")).lower(), node.get("stateReason")
     return _standing("pull" if pull else "issue", state, merged=node.get("merged") is True, reason=reason)

@@ -101,9 +101,11 @@ def comment(found: Said) -> JsonObject:
     }
 
 
-def line_comment(found: Said) -> JsonObject:
-    """The first comment of a thread."""
-    return {**comment(found), "path": found.path, "position": None if found.outdated else 1, "in_reply_to_id": None}
+def line_comments(thread: Said) -> list[JsonObject]:
+    """The comments of a thread."""
+    place: JsonObject = {"path": thread.path, "position": None if thread.outdated else 1}
+    first: JsonObject = {**comment(thread), **place, "in_reply_to_id": None}
+    return [first, *({**comment(each), **place, "in_reply_to_id": thread.id} for each in thread.replies)]
 
 
 def review(found: Review) -> JsonObject:
@@ -113,6 +115,7 @@ def review(found: Review) -> JsonObject:
         "node_id": f"R_{found.id}",
         "state": found.state,
         "user": user(found.author),
+        "author_association": found.association,
         "commit_id": found.commit,
         "submitted_at": at(found.at),
     }

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tinytown.runtime.demo.forge.commits import Commit
     from tinytown.runtime.demo.forge.repository import Repo
 
+WRITERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+"""Whose opinions count."""
+
 _CLOSES = re.compile(r"\b(?:close[sd]?|fix(?:es|ed)?|resolve[sd]?):?[ \t]+#(\d+)", re.IGNORECASE)
 
 
@@ -41,6 +44,12 @@ class Said:
     path: str | None = None
     resolved: bool = False
     outdated: bool = False
+    replies: list[Said] = field(default_factory=list)
+
+    @property
+    def whole(self) -> list[Said]:
+        """The thread, from its first comment on."""
+        return [self, *self.replies]
 
 
 @dataclass(slots=True)
@@ -52,6 +61,7 @@ class Review:
     state: str
     commit: str
     at: float
+    association: str = "MEMBER"
 
 
 @dataclass(slots=True, eq=False)
@@ -100,9 +110,14 @@ class Pull:
         return list({review.author: review for review in self.reviews if review.state != "COMMENTED"}.values())
 
     @property
+    def deciding(self) -> list[Review]:
+        """Those opinions that are of somebody who may write."""
+        return [review for review in self.opinions if review.association in WRITERS]
+
+    @property
     def decision(self) -> str | None:
         """What the reviews come to; None where the branch asks for none and nobody said anything."""
-        states = [review.state for review in self.opinions]
+        states = [review.state for review in self.deciding]
         if "CHANGES_REQUESTED" in states:
             return "CHANGES_REQUESTED"
         if states.count("APPROVED") >= max(1, self.repo.approvals):
@@ -142,11 +157,13 @@ class Pull:
         status = "IN_PROGRESS" if conclusion is None and not legacy else "COMPLETED"
         return self.commit.note(Check(name, conclusion, status, run, legacy))
 
-    def review(self, author: str, state: str = "APPROVED", commit: str | None = None) -> Review:
-        """Somebody's review of its head, or of `commit`."""
+    def review(
+        self, author: str, state: str = "APPROVED", commit: str | None = None, *, association: str = "MEMBER"
+    ) -> Review:
+        """Somebody's review of its head, or of `commit`; that of somebody who may not write decides nothing."""
         if author == self.author and state == "APPROVED":
             raise Refused(422, "Can not approve your own pull request")
-        review = Review(self.repo.number(), author, state, commit or self.head, self.touch())
+        review = Review(self.repo.number(), author, state, commit or self.head, self.touch(), association)
         self.reviews.append(review)
         return review
 
@@ -154,6 +171,11 @@ class Pull:
         """A conversation begun on one of its lines."""
         self.threads.append(Said(self.repo.number(), author, body, self.touch(), bot, path))
         return self.threads[-1]
+
+    def reply(self, thread: Said, author: str, body: str) -> Said:
+        """An answer in a conversation."""
+        thread.replies.append(Said(self.repo.number(), author, body, self.touch(), path=thread.path))
+        return thread.replies[-1]
 
     def comment(self, author: str, body: str, *, bot: bool = False) -> Said:
         """A comment on it."""

@@ -143,7 +143,8 @@ def _review(repo: Repo, number: str, asked: Asked) -> Answer:
 
 
 def _line_comments(repo: Repo, number: str, asked: Asked) -> Answer:
-    return _listed([doc.line_comment(each) for each in repo.pulls[int(number)].threads], asked)
+    threads = repo.pulls[int(number)].threads
+    return _listed([each for thread in threads for each in doc.line_comments(thread)], asked)
 
 
 def _merge(repo: Repo, number: str, asked: Asked) -> Answer:

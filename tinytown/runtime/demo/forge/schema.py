@@ -145,10 +145,15 @@ def _pull(pull: Pull) -> Fields:
         "commits": _connection(
             "PullRequestCommit", [{"__typename": "PullRequestCommit", "commit": _commit(pull.commit)}]
         ),
-        "latestOpinionatedReviews": _connection("PullRequestReview", [_review(each) for each in pull.opinions]),
+        "latestOpinionatedReviews": partial(_opinions, pull),
         "reviewThreads": _connection("PullRequestReviewThread", [_thread(each) for each in pull.threads]),
         "comments": _connection("IssueComment", [_comment(each, "IssueComment") for each in pull.comments]),
     }
+
+
+def _opinions(pull: Pull, given: Arguments) -> Value:
+    shown = pull.deciding if given.get("writersOnly") is True else pull.opinions
+    return _connection("PullRequestReview", [_review(each) for each in shown])(given)
 
 
 def _commit(commit: Commit) -> Fields:
@@ -185,7 +190,7 @@ def _review(review: Review) -> Fields:
 
 
 def _thread(said: Said) -> Fields:
-    comment = _comment(said, "PullRequestReviewComment")
+    comments = [_comment(each, "PullRequestReviewComment") for each in said.whole]
     return {
         "__typename": "PullRequestReviewThread",
         "id": f"T_{said.id}",
@@ -193,7 +198,7 @@ def _thread(said: Said) -> Fields:
         "isOutdated": said.outdated,
         "path": said.path,
         "line": 1,
-        "comments": _connection("PullRequestReviewComment", [comment]),
+        "comments": _connection("PullRequestReviewComment", comments),
     }
 
 
