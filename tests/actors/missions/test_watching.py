@@ -17,7 +17,7 @@ from tinytown.actors.missions.github.looks import Looks, look
 from tinytown.actors.missions.github.pulls import SLIM, Glance, Opinion, Pull, Said
 from tinytown.actors.missions.github.queries import query
 from tinytown.actors.missions.github.standing import standings
-from tinytown.actors.missions.references import Reference, Repository
+from tinytown.actors.missions.references import Reference, Repository, reference_of
 from tinytown.actors.missions.watching import (
     BACKOFF,
     MOST_FAILURES,
@@ -239,8 +239,17 @@ def test_a_limit_is_a_wait_and_no_failure() -> None:
     held = look_limited(watch, seconds_of(LATER))
 
     assert held.failures == 0
-    assert due([watch, held], NOW) == [watch]
-    assert due([watch, held], LATER) == [watch, held]
+    assert due([held], NOW) == []
+    assert due([held], LATER) == [held]
+
+
+def test_what_began_at_different_times_is_looked_at_together() -> None:
+    early, late, _, over = watches_on(MISSION, item(), NOW)
+    late = replace(late, next_due_at=LATER)
+    over = replace(over, state=WatchState.DONE)
+
+    assert due([early, late, over], NOW) == [early, late]
+    assert due([late, over], NOW) == []
 
 
 @pytest.fixture
@@ -252,21 +261,47 @@ async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
         yield fake
 
 
-@pytest.mark.parametrize(("changing", "most"), [(100, 1200), (10, 400)])
-async def test_a_hundred_open_pull_requests_stay_within_the_budget(hub: FakeGitHub, changing: int, most: int) -> None:
-    references = [Reference(HOME, number) for number in range(1, 101)]
-    looks = Looks()
-    async with hub.client() as github:
-        await look(github, references, looks, 0.0)
-        hub.points = 0
-        for tick in range(1, 21):
-            for number in range(changing):
-                hub.repo("o/r").pulls[number + 1].push()
-            assert len(await look(github, references, looks, tick * 180.0)) == 100
-            # And the issues that they are for.
-            assert len(await standings(github, references)) == 100
+def opened_one_after_the_other() -> list[Watch]:
+    """A watch on each of a hundred pull requests, each begun at another moment of an interval."""
+    return [
+        replace(
+            watches_on(MISSION, replace(item(), pull=f"o/r#{number}"), NOW)[0],
+            next_due_at=timestamp(seconds_of(NOW) + number * 1.8),
+        )
+        for number in range(1, 101)
+    ]
 
-    assert hub.points <= most
+
+async def an_hour_of(hub: FakeGitHub, changing: int) -> tuple[int, int]:
+    """The points and the requests of an hour, in which so many change from one look to the next."""
+    watches, looks = opened_one_after_the_other(), Looks()
+    issues = [Reference(Repository("github.com", "o", "issues"), number) for number in range(1, 101)]
+    begun, turn = seconds_of(NOW) + 180, 0
+    async with hub.client() as github:
+        while (at := min(seconds_of(watch.next_due_at) for watch in watches)) < begun + 3600:
+            if at >= begun and turn == 0:
+                hub.points, hub.calls = 0, []
+            wanted = due(watches, timestamp(at))
+            for number in range(changing if at >= begun else 0):
+                hub.repo("o/r").pulls[(turn * changing + number) % 100 + 1].push()
+            turn += at >= begun
+            await look(github, [reference_of(watch.target) for watch in wanted], looks, at)
+            await standings(github, issues)
+            hub.now = at
+            later = timestamp(at + 180)
+            watches = [replace(watch, next_due_at=later) if watch in wanted else watch for watch in watches]
+    return hub.points, len(hub.calls)
+
+
+@pytest.mark.parametrize(("changing", "most"), [(0, 300), (10, 400), (100, 1200)])
+async def test_a_hundred_open_pull_requests_stay_within_the_budget(hub: FakeGitHub, changing: int, most: int) -> None:
+    for number in range(1, 101):
+        hub.issue(f"o/issues#{number}")
+
+    points, requests = await an_hour_of(hub, changing)
+
+    assert points <= most
+    assert requests <= 20 * 6 + 12
 
 
 async def test_what_has_not_changed_is_not_asked_for_again_and_known_all_the_same(hub: FakeGitHub) -> None:

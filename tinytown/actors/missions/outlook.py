@@ -23,6 +23,7 @@ from tinytown.actors.missions.github.standing import standings
 from tinytown.actors.missions.reconcile import LIVE, Town, finished, open_tasks
 from tinytown.actors.missions.references import reference_of, repository_of
 from tinytown.actors.missions.sights import Sights, taken_in
+from tinytown.actors.missions.watching import due
 from tinytown.mission_records import EXTERNAL_GATE
 from tinytown.times import seconds_of
 from tinytown.transport.missions import ACTIVE
@@ -153,15 +154,12 @@ class Outlook:
 
     async def _stand(self, seen: SeenMission) -> None:
         """Whether issues of the mission were closed, and how the gates stand."""
-        at = seconds_of(self.ticking.now())
-        wanted = [
-            watch.target
-            for watch in seen.watches
-            if watch.watch_kind == EXTERNAL_GATE and watch.state in LIVE and seconds_of(watch.next_due_at) <= at
-        ]
-        if self.monotonic() >= self._standing_due:
-            wanted += [item.source_ref for item in seen.items if item.source_ref and not item.state.is_terminal]
-            self._standing_due = self.monotonic() + seen.mission.watch_interval_secs
+        gates = [watch for watch in seen.watches if watch.watch_kind == EXTERNAL_GATE and watch.state in LIVE]
+        if not due(gates, self.ticking.now()) and self.monotonic() < self._standing_due:
+            return
+        wanted = [gate.target for gate in gates]
+        wanted += [item.source_ref for item in seen.items if item.source_ref and not item.state.is_terminal]
+        self._standing_due = self.monotonic() + seen.mission.watch_interval_secs
         for host, references in _by_host(wanted).items():
             found = Sights(self.ticking.now(), self.bugbots)
             try:
@@ -174,11 +172,10 @@ class Outlook:
 
     async def _watch(self, seen: SeenMission) -> None:
         """Look at the pull requests that are due."""
-        at = seconds_of(self.ticking.now())
         live = [watch for watch in seen.watches if watch.state in LIVE and watch.watch_kind != EXTERNAL_GATE]
         self.looks.keep(reference_of(watch.target) for watch in live)
-        due = (watch.target for watch in live if seconds_of(watch.next_due_at) <= at)
-        for host, references in _by_host(due).items():
+        targets = (watch.target for watch in due(live, self.ticking.now()))
+        for host, references in _by_host(targets).items():
             found = Sights(self.ticking.now(), self.bugbots)
             try:
                 await self._look_at(host, references, found)
@@ -202,7 +199,7 @@ class Outlook:
     def _until_due(self, seen: SeenMission) -> float:
         now = seconds_of(self.ticking.now())
         times = [seconds_of(watch.next_due_at) - now for watch in seen.watches if watch.state in LIVE]
-        times += [due - self.monotonic() for due in (self._standing_due, self._finding_due) if due]
+        times += [at - self.monotonic() for at in (self._standing_due, self._finding_due) if at]
         return max(_SHORTEST, min([LONGEST, *times]))
 
 
