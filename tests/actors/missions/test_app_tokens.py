@@ -15,7 +15,6 @@ from joserfc.jwk import RSAKey
 from tinytown.actors.missions.github.app_tokens import REFRESH, app_of
 from tinytown.actors.missions.github.clients import Clients
 from tinytown.actors.missions.github.failures import GitHubDenied, GitHubFailed
-from tinytown.errors import InvalidConfig
 
 ISSUE = "/repos/o/r/issues/1"
 
@@ -202,12 +201,14 @@ def test_the_key_may_stand_in_a_file(pem: str, tmp_path: Path) -> None:
     ],
 )
 def test_an_app_that_is_named_by_half_says_what_is_missing(environ: dict[str, str], told: str) -> None:
-    with pytest.raises(InvalidConfig, match=told) as caught:
+    with pytest.raises(GitHubDenied, match=told) as caught:
         app_of(environ)
 
     assert "secret stuff" not in f"{caught.value!r}"
+    # It is of the token, and not of what was asked for.
+    assert caught.value.status == 401
 
 
 def test_a_public_key_is_not_enough(key: RSAKey) -> None:
-    with pytest.raises(InvalidConfig, match="no private RSA key"):
+    with pytest.raises(GitHubDenied, match="no private RSA key"):
         app_of({"GITHUB_APP_ID": "12", "GITHUB_APP_PRIVATE_KEY": key.as_pem(private=False).decode()})

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from tinytown.actors.missions.actions import Outward
+    from tinytown.actors.missions.github.client import GitHub
     from tinytown.actors.missions.github.clients import Clients
     from tinytown.actors.missions.references import Reference
     from tinytown.actors.missions.tick import Ticking
@@ -107,7 +108,7 @@ class Outlook:
     async def _do(self, action: Outward, method: str | None) -> Callable[[Plan], Plan]:
         """Do it, and give what it makes of the plan."""
         pull = reference_of(action.pull)
-        github = await self.clients.of(pull.repository.host)
+        github = await self.clients.of(pull.repository.host, pull.repository.owner)
         now = self.ticking.now
         if isinstance(action, MergePull):
             came = await merge(github, pull, action.head, method)
@@ -140,7 +141,8 @@ class Outlook:
         home = repository_of(item.key, seen.mission.home)
         try:
             if home is not None:
-                pull = await find_pull(await self.clients.of(home.host), item, task.result or "", home)
+                github = await self.clients.of(home.host, home.owner)
+                pull = await find_pull(github, item, task.result or "", home)
                 found.found.update({} if pull is None else {item.id: pull})
             self._unfound.pop(task.id, None)
         except _TROUBLE as error:
@@ -160,10 +162,10 @@ class Outlook:
         wanted = [gate.target for gate in gates]
         wanted += [item.source_ref for item in seen.items if item.source_ref and not item.state.is_terminal]
         self._standing_due = self.monotonic() + seen.mission.watch_interval_secs
-        for host, references in _by_host(wanted).items():
+        for owner, references in _by_owner(wanted).items():
             found = Sights(self.ticking.now(), self.bugbots)
             try:
-                stand = await standings(await self.clients.of(host), references)
+                stand = await standings(await self.clients.of(*owner), references)
             except _TROUBLE as error:
                 _note(found, references, error)
             else:
@@ -175,16 +177,15 @@ class Outlook:
         live = [watch for watch in seen.watches if watch.state in LIVE and watch.watch_kind != EXTERNAL_GATE]
         self.looks.keep(reference_of(watch.target) for watch in live)
         targets = (watch.target for watch in due(live, self.ticking.now()))
-        for host, references in _by_host(targets).items():
+        for owner, references in _by_owner(targets).items():
             found = Sights(self.ticking.now(), self.bugbots)
             try:
-                await self._look_at(host, references, found)
+                await self._look_at(await self.clients.of(*owner), references, found)
             except _TROUBLE as error:
                 _note(found, references, error)
             await self._take_in(partial(taken_in, sights=found))
 
-    async def _look_at(self, host: str, references: list[Reference], found: Sights) -> None:
-        github = await self.clients.of(host)
+    async def _look_at(self, github: GitHub, references: list[Reference], found: Sights) -> None:
         pulls = await look(github, references, self.looks, self.monotonic())
         for reference in references:
             pull = pulls.get(reference)
@@ -213,11 +214,12 @@ def explain(looks: Looks, pull: str, finding: str) -> str:
     return finding
 
 
-def _by_host(keys: Iterable[str]) -> dict[str, list[Reference]]:
-    found: dict[str, list[Reference]] = {}
+def _by_owner(keys: Iterable[str]) -> dict[tuple[str, str], list[Reference]]:
+    """They go together as far as one client serves them: a GitHub App has a token for each owner."""
+    found: dict[tuple[str, str], list[Reference]] = {}
     for key in dict.fromkeys(keys):
         reference = reference_of(key)
-        found.setdefault(reference.repository.host, []).append(reference)
+        found.setdefault((reference.repository.host, reference.repository.owner), []).append(reference)
     return found
 
 

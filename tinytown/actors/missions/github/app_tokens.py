@@ -13,7 +13,6 @@ import trio
 
 from tinytown.actors.missions.github.failures import GitHubDenied, GitHubFailed
 from tinytown.actors.missions.github.tokens import Token
-from tinytown.errors import InvalidConfig
 from tinytown.text import one_line
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class App:
 def app_of(environ: Mapping[str, str]) -> App | None:
     """The app that an environment names, or None.
 
-    `InvalidConfig` for one that is named by half, or whose key cannot be used.
+    `GitHubDenied` for one that is named by half, or whose key cannot be used.
     """
     app_id = environ.get(ID, "").strip()
     if not app_id:
@@ -65,7 +64,7 @@ def app_of(environ: Mapping[str, str]) -> App | None:
     installation = environ.get(INSTALLATION, "").strip() or None
     for name, value in ((ID, app_id), (INSTALLATION, installation or "0")):
         if not (value.isascii() and value.replace(".", "").replace("_", "").isalnum()):
-            raise InvalidConfig(f"{name} in the environment is no id: '{one_line(value, 40)}'")
+            raise _unusable(f"{name} in the environment is no id: '{one_line(value, 40)}'")
     return App(app_id, _key(environ), installation)
 
 
@@ -79,17 +78,21 @@ def _key(environ: Mapping[str, str]) -> RSAKey:
         try:
             pem = Path(path).expanduser().read_text("ascii")
         except (OSError, ValueError):
-            raise InvalidConfig(f"The file that {KEY_PATH} names cannot be read: {one_line(path, 120)}") from None
+            raise _unusable(f"The file that {KEY_PATH} names cannot be read: {one_line(path, 120)}") from None
     if not pem:
-        raise InvalidConfig(f"{ID} is set, but neither {KEY} nor {KEY_PATH}", hint="Give the app's private key (PEM).")
+        raise _unusable(f"{ID} is set, but neither {KEY} nor {KEY_PATH}")
     try:
         # A file of settings holds a key on one line.
         key = RSAKey.import_key(pem.replace("\\n", "\n"))
     except (ValueError, JoseError):
         key = None
     if key is None or not key.is_private:
-        raise InvalidConfig(f"{name} holds no private RSA key in PEM form", hint="Download a new one from the app.")
+        raise _unusable(f"{name} holds no private RSA key in PEM form")
     return key
+
+
+def _unusable(message: str) -> GitHubDenied:
+    return GitHubDenied(message, status=401, hint=f"Set {ID} and the private key (PEM) of the app, or a token.")
 
 
 class Signed:

@@ -60,7 +60,7 @@ class Clients:
         """The client of a host, made at the first call. One without a token may read what is public.
 
         `owner` says of whom the repositories are; it matters to a GitHub App, which has a token for each place that it
-        is installed at. Raises `InvalidConfig` for an app that cannot be used.
+        is installed at. Raises `GitHubDenied` for an app that cannot be used.
         """
         async with self._lock:
             for key in ((host, ""), (host, owner)):
