@@ -120,6 +120,23 @@ def test_who_answers_second_is_told_what_the_first_said(visit: Visit, scene: Sce
     expect(news).to_have_count(0)
 
 
+def test_news_is_put_away_one_by_one_or_all_at_once_and_questions_stay(visit: Visit, scene: Scene) -> None:
+    scene.spawn("ada")
+    scene.ask("ada", "Which port?")
+    for news in ("one", "two", "three"):
+        scene.tell("ada", f"This is {news}")
+    tab = visit()
+    tab.log_in()
+    expect(tab.page.locator("#messages .said").first).to_have_text("Which port?")
+    tab.letters("This is two").get_by_role("button", name="Dismiss what ada tells").click()
+    expect(tab.letters()).to_have_count(3)
+    expect(tab.page.locator("#inbox-count")).to_have_text("3")
+    tab.page.get_by_role("button", name="Dismiss all news").click()
+    expect(tab.letters()).to_have_count(1)
+    expect(tab.page.locator("#inbox-count")).to_have_text("1")
+    assert [each["text"] for each in scene.person.tt("inbox", "--json").json["messages"]] == ["Which port?"]
+
+
 def test_a_lost_townhall_is_told_and_found_again_with_what_happened_meanwhile(visit: Visit, scene: Scene) -> None:
     scene.spawn("ada")
     tab = visit()

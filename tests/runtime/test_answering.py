@@ -15,7 +15,7 @@ from tinytown.lifecycle import AgentEvent
 from tinytown.messages import Informational, Message, Priority, Query, TaskDone, Work
 from tinytown.records import Agent
 from tinytown.runtime.opening import open_blocking
-from tinytown.runtime.operations.answering import Answer, answer
+from tinytown.runtime.operations.answering import Answer, Dismiss, answer, dismiss
 from tinytown.runtime.operations.clearing import Prune, prune
 from tinytown.runtime.operations.messages import Inbox, inbox
 from tinytown.runtime.town import Town
@@ -176,3 +176,40 @@ def test_a_worker_does_not_answer_for_the_person(town: Town, ada: Agent) -> None
     with pytest.raises(Forbidden):
         run_sync(answer(worker(town, ada), Answer(asked.id, "8080")))
     assert [entry.message for entry in run_sync(inbox(town, Inbox())).entries] == [asked]
+
+
+# Put away.
+
+
+def test_news_is_put_away_all_or_none(town: Town, ada: Agent) -> None:
+    news = [ask(town, ada, text) for text in ("one", "two", "three")]
+
+    for wanted in ((news[0].id, "12345678"), ()):
+        with pytest.raises((NotFound, Invalid)):
+            run_sync(dismiss(town, Dismiss(wanted)))
+    assert len(waits(town, SUPERVISOR_ID)) == 3
+    # Named twice it goes once.
+    gone = run_sync(dismiss(town, Dismiss((news[2].id, news[0].id[:8], news[0].id)))).messages
+
+    assert gone == (news[2], news[0])
+    assert waits(town, SUPERVISOR_ID) == [news[1]]
+    assert waits(town, ada.id) == []
+    events = run_sync(town.journal.latest(2))
+    assert [(event.type, event.agent, event.detail) for event in events] == [
+        ("inbox.dismissed", ada.id, "three"),
+        ("inbox.dismissed", ada.id, "one"),
+    ]
+    with pytest.raises(Conflict, match="was dismissed at"):
+        run_sync(answer(town, Answer(news[0].id, "8080")))
+    with pytest.raises(Invalid, match="501"):
+        run_sync(dismiss(town, Dismiss(tuple(f"{number:08}" for number in range(501)))))
+
+
+def test_what_a_conductor_has_to_read_stays_but_for_its_own_notes(town: Town, ada: Agent) -> None:
+    asked, said = ask(town, ada), note("The goal is reached")
+    run_sync(town.mailbox.send(said))
+    run_sync(town.store.update_agent(SUPERVISOR_ID, lambda agent: replace(agent, cli="any")))
+    with pytest.raises(Conflict, match="has still to read"):
+        run_sync(dismiss(town, Dismiss((said.id, asked.id))))
+    run_sync(dismiss(town, Dismiss((said.id,))))
+    assert waits(town, SUPERVISOR_ID) == [asked]

@@ -134,6 +134,10 @@ async def test_messages_and_inboxes(made: Path) -> None:
         again = await town.post(path, {"answer": "you may not"}, 409)
         assert (again["code"], again["detail"].endswith(": you may")) == ("conflict", True)
         assert (await town.post("/v1/inbox/12345678/answer", {"answer": "x"}, 404))["code"] == "not_found"
+        told = await town.post("/v1/messages/send", {**asked, "kind": "info"}, 201)
+        gone = await town.post("/v1/inbox/dismiss", {"messages": [told["id"]]})
+        assert [each["id"] for each in gone["messages"]] == [told["id"]]
+        assert (await town.get("/v1/inbox"))["total"] == 0
         everybody = await town.get("/v1/inboxes")
         assert [(each["agent"]["name"], each["waiting"]) for each in everybody["agents"]] == [("ada", 1), ("bob", 1)]
         assert (await town.post("/v1/messages/send", {"to": "eve", "message": "x"}, 404))["code"] == "agent_not_found"

@@ -64,6 +64,7 @@ def build() -> App:
         ("status", town.status),
         ("inbox", messages.inbox),
         ("answer", messages.answer),
+        ("dismiss", messages.dismiss),
         ("send", messages.send),
         ("kill", agents.kill),
         ("interrupt", agents.interrupt),

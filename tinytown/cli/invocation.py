@@ -52,6 +52,7 @@ ACTIONS: dict[str, str] = {
     "send": "messages:send",
     "inbox": "messages:inbox",
     "answer": "messages:answer",
+    "dismiss": "messages:dismiss",
     "inbox --all": "messages:inboxes",
     "tasks": "messages:tasks",
     "backlog add": "backlog:add",

@@ -1,4 +1,4 @@
-"""`tt send`, `tt inbox`, `tt answer`, and the old `tt tasks`."""
+"""`tt send`, `tt inbox`, `tt answer`, `tt dismiss`, and the old `tt tasks`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinytown.runtime.operations import messages as operations
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
-    from tinytown.runtime.operations.answering import Answer
+    from tinytown.runtime.operations.answering import Answer, Dismiss
     from tinytown.runtime.operations.messages import Inbox, Inboxes, Send
 
 
@@ -38,7 +38,7 @@ def inbox(request: Inbox, common: Common) -> int:
     else:
         say(*render.inbox(view))
         if render.is_answerable(view):
-            note('Answer one: tt answer ID "..."')
+            note('Answer one: tt answer ID "..."; put it away: tt dismiss ID')
     return 0
 
 
@@ -55,6 +55,20 @@ def answer(request: Answer, common: Common) -> int:
         say(render.answered(result))
     if result.note:
         note(f"Note: {result.note}")
+    return 0
+
+
+def dismiss(request: Dismiss, common: Common) -> int:
+    """Put messages in the person's inbox away."""
+    from tinytown.runtime.operations import answering
+
+    result = ask(common, answering.dismiss, request)
+    if common.json:
+        from tinytown.cli.render.encode import dump
+
+        say(dump(result.messages))
+    else:
+        say(render.dismissed(result))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`tt send`, `tt inbox`, `tt answer`, and the old `tt tasks`."""
+"""`tt send`, `tt inbox`, `tt answer`, `tt dismiss`, and the old `tt tasks`."""
 
 from typing import Annotated
 
@@ -64,6 +64,19 @@ def answer(
     from tinytown.runtime.operations.answering import Answer
 
     return Invocation("answer", Answer(message, text), options.common())
+
+
+def dismiss(
+    *messages: Annotated[str, Parameter(name="MESSAGE", help="Ids of messages in your inbox, or unique prefixes.")],
+    options: ShowOptions = SHOW,
+) -> Invocation:
+    """Put messages in your inbox away without an answer.
+
+    Example: tt dismiss 6b86b273 d4735e3a
+    """
+    from tinytown.runtime.operations.answering import Dismiss
+
+    return Invocation("dismiss", Dismiss(messages), options.common())
 
 
 def tasks(*, options: ShowOptions = SHOW) -> Invocation:

@@ -13,7 +13,7 @@ from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from tinytown.messages import JsonObject
-    from tinytown.runtime.operations.answering import Answered
+    from tinytown.runtime.operations.answering import Answered, Dismissed
     from tinytown.runtime.operations.messages import InboxesView, InboxView, Send, Sent
 
 _LETTERS = {"task": "T", "query": "Q", "informational": "I", "confirmation": "C"}
@@ -35,6 +35,12 @@ def sent(result: Sent, request: Send) -> str:
 def answered(result: Answered) -> str:
     """What was answered, and whom."""
     return f"📀 Answered message {short(result.asked.id)} of '{safe_name(result.to)}'"
+
+
+def dismissed(result: Dismissed) -> str:
+    """What was put away."""
+    ids = ", ".join(short(message.id) for message in result.messages)
+    return f"🧹 Dismissed {len(result.messages)} message(s): {ids}"
 
 
 def is_answerable(view: InboxView) -> bool:

@@ -1,4 +1,4 @@
-"""Answers to what was written to the person: the inbox of the conductor, until one acts, is the person's.
+"""What was written to the person, answered or put away: the inbox of the conductor is the person's too.
 
 What must be true: a message is answered once. It leaves the inbox in the same commit that sends the answer and tells
 the journal; so nobody can answer what is answered, and no crash loses the one or the other.
@@ -6,10 +6,12 @@ the journal; so nobody can answer what is answered, and no crash loses the one o
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinytown.errors import Conflict, NotFound
+from tinytown.actors.conductor import is_note
+from tinytown.errors import Conflict, Invalid, NotFound
 from tinytown.ids import SUPERVISOR_ID, AgentId, MessageId, resolve, short
 from tinytown.messages import Message, Priority, Work
 from tinytown.records import Event
@@ -23,7 +25,7 @@ from tinytown.transport.mailroom import Mailroom
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tinytown.errors import TownError
     from tinytown.records import Agent
@@ -31,7 +33,12 @@ if TYPE_CHECKING:
     from tinytown.transport.mailroom import Letter
 
 ANSWERED = "inbox.answered"
-"""The type of the event. Its `message` is the one that was answered, its `agent` whoever had asked."""
+DISMISSED = "inbox.dismissed"
+"""The types of the events. Their `message` is the one that left the inbox, their `agent` whoever had written it."""
+_ENDS = (ANSWERED, DISMISSED)
+
+MOST_DISMISSED = 500
+"""Messages that are dismissed at once: the script that takes them stops the server while it runs."""
 
 _QUOTED = 500
 
@@ -57,6 +64,20 @@ class Answered:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Messages in the person's inbox that are done with, by their ids or the beginnings of these."""
+
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dismissed:
+    """What has left the inbox."""
+
+    messages: tuple[Message, ...]
+
+
 @operation("inbox.answer", Scope.WRITE)
 async def answer(town: Town, request: Answer) -> Answered:
     """Answer a message that waits in the person's inbox.
@@ -66,12 +87,8 @@ async def answer(town: Town, request: Answer) -> Answered:
     gone, `Invalid`, `TooLarge`, `MailboxFull`, `TownFull`.
     """
     text = checked_text(request.text, town, what="answer")
-    mailroom = Mailroom(town.connection, town.keys, town.store)
     while True:
-        letter = _named(request.message, await mailroom.lying(SUPERVISOR_ID))
-        if letter is None or letter.message is None:
-            raise await _why_not(town, mailroom, request.message)
-        asked = letter.message
+        ((letter, asked),) = await _chosen(town, [request.message])
         to = await _sender(town, asked)
         reply = Message(
             town.caller.agent_id,
@@ -90,6 +107,50 @@ async def answer(town: Town, request: Answer) -> Answered:
         return Answered(asked, reply, to, await why_not_yet(town, to))
 
 
+@operation("inbox.dismiss", Scope.WRITE)
+async def dismiss(town: Town, request: Dismiss) -> Dismissed:
+    """Put messages in the person's inbox away, without an answer: all of them or none.
+
+    Whoever wrote them hears nothing of it. Raises `Invalid` for none or too many, `NotFound`, `AmbiguousId`, and
+    `Conflict` for what was answered, what a turn of the conductor holds, or what an acting conductor has still to
+    read.
+    """
+    wanted = list(dict.fromkeys(request.messages))
+    if not 1 <= len(wanted) <= MOST_DISMISSED:
+        raise Invalid(f"{len(wanted)} messages are named; expected 1 to {MOST_DISMISSED}")
+    while True:
+        chosen = await _chosen(town, wanted)
+        if not all(is_note(message) for _, message in chosen) and (await town.store.agent(SUPERVISOR_ID)).acts:
+            raise Conflict(
+                "The conductor is at work, and has still to read what is written to it",
+                hint="Speak to it with 'tt send conductor \"...\"', or end it with 'tt kill conductor'.",
+            )
+        texts = await descriptions(town, [message for _, message in chosen])
+        change = town.store.change()
+        for letter, message in chosen:
+            change.take(SUPERVISOR_ID, letter.lane, letter.raw)
+            detail = one_line(said(message.body, texts), 100)
+            change.tell(Event(DISMISSED, agent=message.sender, message=message.id, detail=detail))
+        try:
+            await town.store.commit(change)
+        except Raced:
+            continue
+        return Dismissed(tuple(message for _, message in chosen))
+
+
+async def _chosen(town: Town, wanted: Sequence[str]) -> list[tuple[Letter, Message]]:
+    """The messages that are meant, as they lie in the inbox, each once."""
+    mailroom = Mailroom(town.connection, town.keys, town.store)
+    lying = await mailroom.lying(SUPERVISOR_ID)
+    chosen: dict[str, tuple[Letter, Message]] = {}
+    for each in wanted:
+        letter = _named(each, lying)
+        if letter is None or letter.message is None:
+            raise await _why_not(town, mailroom, each)
+        chosen[letter.message.id] = (letter, letter.message)
+    return list(chosen.values())
+
+
 def _named(wanted: str, letters: Iterable[Letter]) -> Letter | None:
     found = {letter.message.id: letter for letter in letters if letter.message is not None}
     message_id = resolve(wanted, found)
@@ -97,27 +158,33 @@ def _named(wanted: str, letters: Iterable[Letter]) -> Letter | None:
 
 
 async def _why_not(town: Town, mailroom: Mailroom, wanted: str) -> TownError:
-    """What keeps a message from being answered that does not lie in the inbox."""
+    """Why a message does not lie in the inbox."""
     (contents,) = await mailroom.contents([SUPERVISOR_ID])
     if _named(wanted, contents.letters) is not None:
         return Conflict(
             f"The conductor has message {one_line(wanted, 40)} in its hands",
             hint='Speak to the conductor: tt send conductor "..."',
         )
-    answers = {MessageId(event.message): event for event in await _answers(town) if event.message}
-    first = answers.get(resolve(wanted, answers) or MessageId(""))
+    first = await _end_of(town, wanted)
     if first is None:
         return NotFound(f"No message {one_line(wanted, 40)} waits in your inbox", hint="See what waits with: tt inbox")
     name = name_of(AgentId(first.agent or ""), await town.store.names())
+    how = "answered" if first.type == ANSWERED else "dismissed"
     return Conflict(
-        f"Message {short(first.message or wanted)} was answered at {first.at}: {first.detail}",
+        f"Message {short(first.message or wanted)} was {how} at {first.at}: {first.detail}",
         hint=f'To say more: tt send {name} "..."',
     )
 
 
-async def _answers(town: Town) -> list[Event]:
-    """The answers that the journal still tells of."""
-    return [event for event in await town.journal.latest(town.settings.limits.events) if event.type == ANSWERED]
+async def _end_of(town: Town, wanted: str) -> Event | None:
+    """How a message has left the inbox, if the journal still tells of it."""
+    async with aclosing(town.journal.backwards()) as pages:
+        async for page in pages:
+            ends = {MessageId(event.message): event for event in page if event.type in _ENDS and event.message}
+            found = resolve(wanted, ends)
+            if found is not None:
+                return ends[found]
+    return None
 
 
 async def _sender(town: Town, asked: Message) -> Agent:

@@ -282,6 +282,7 @@ WITHOUT_TOOL: Mapping[str, str] = {
     "agent.show": "the resource tinytown://agents/{agent_name}",
     "agent.history": "events.read",
     "agent.logs": "files on the host of the town",
+    "inbox.dismiss": "whether it was read is for the person to say",
     "inbox.list": "town.get_status says how much waits for whom",
     "task.list": "task.list_pending and the resource tinytown://tasks/{task_id}",
     "task.current": "agent.list",

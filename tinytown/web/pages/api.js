@@ -20,9 +20,9 @@ export class Api {
     return this.ask(path, {});
   }
 
-  // Two posts with one key are done once: what was lost on the way can be sent again.
+  // Two posts with one key, where one is given, are done once: what was lost on the way can be sent again.
   post(path, body, key) {
-    const headers = { "Content-Type": "application/json", "Idempotency-Key": key };
+    const headers = { "Content-Type": "application/json", ...(key && { "Idempotency-Key": key }) };
     return this.ask(path, { method: "POST", headers, body: JSON.stringify(body) });
   }
 

@@ -17,7 +17,7 @@ const LOST = 15000;
 
 const byId = (id) => document.getElementById(id);
 const pace = new Pace();
-const inbox = new Inbox(byId("messages"), { answer, said: (text) => (byId("said").textContent = text) });
+const inbox = new Inbox(byId("messages"), { answer, dismiss, said: (text) => (byId("said").textContent = text) });
 const agents = new Agents(byId("agents"), () => refresh("prints"));
 const tasks = new Tasks(byId("tasks"));
 const events = new Events(byId("events"));
@@ -29,6 +29,11 @@ let isReading = false;
 
 async function answer(id, text, key) {
   await api.post(`/v1/inbox/${encodeURIComponent(id)}/answer`, { answer: text }, key);
+}
+
+// Put away twice is put away: nothing needs a key.
+async function dismiss(ids) {
+  await api.post("/v1/inbox/dismiss", { messages: ids });
 }
 
 function figure(count, name, tone = "") {
@@ -76,6 +81,7 @@ function showInbox({ messages, total, counts }) {
   byId("more-messages").hidden = messages.length >= total;
   byId("more-messages").textContent = `and ${total - messages.length} more`;
   inbox.show(messages);
+  byId("dismiss-news").hidden = inbox.news.length < 2;
 }
 
 // Notes what an event may have changed.
@@ -198,6 +204,16 @@ byId("log-in").addEventListener("submit", (event) => {
   else byId("trouble").textContent = "This is no token.";
 });
 byId("log-out").addEventListener("click", () => leave());
+byId("dismiss-news").addEventListener("click", async () => {
+  try {
+    await inbox.dismissNews();
+    byId("dismiss-news").hidden = true;
+    byId("inbox-title").focus();
+  } catch (error) {
+    byId("said").textContent = error.message;
+    refresh("inbox");
+  }
+});
 byId("again").addEventListener("click", () => stream && stream.wake());
 window.addEventListener("online", () => stream && stream.wake());
 document.addEventListener("visibilitychange", () => refresh());

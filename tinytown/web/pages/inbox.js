@@ -14,15 +14,29 @@ function asks(message) {
 }
 
 export class Inbox {
-  // `answer(id, text, key)` sends an answer, and throws when it is refused. `said(text)` is for all to hear.
-  constructor(list, { answer, said }) {
-    this.answer = answer;
-    this.said = said;
+  // `answer(id, text, key)` sends an answer, `dismiss(ids)` puts messages away; both throw when they are refused.
+  // `said(text)` is for all to hear.
+  constructor(list, { answer, dismiss, said }) {
+    Object.assign(this, { answer, dismiss, said });
     this.gone = new Set();
+    this.messages = [];
     this.items = new KeyedList(list, { key: (message) => message.id, make: (message) => this.item(message) });
   }
 
+  get news() {
+    return this.messages.filter((message) => !asks(message) && !this.gone.has(message.id));
+  }
+
+  // Puts all away that only tells something, as far as it is shown.
+  async dismissNews() {
+    const news = this.news;
+    await this.dismiss(news.map((message) => message.id));
+    for (const message of news) this.remove(message);
+    this.said(`Dismissed ${news.length} messages.`);
+  }
+
   show(messages) {
+    this.messages = messages;
     const isWrittenTo = (element) => element.querySelector("textarea").value.trim() !== "";
     // A reading that began before an answer still has the question.
     const left = messages.filter((message) => !this.gone.has(message.id));
@@ -46,9 +60,25 @@ export class Inbox {
     } else {
       const reply = make("details");
       reply.append(make("summary", "Reply"), form);
-      item.append(reply);
+      item.append(around("div", "news", reply, this.away(message, name)));
     }
     return item;
+  }
+
+  away(message, name) {
+    const button = make("button", "Dismiss", "plain");
+    button.type = "button";
+    button.setAttribute("aria-label", `Dismiss what ${name} tells`);
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        await this.dismiss([message.id]);
+        this.done(message, `Dismissed what ${name} told.`);
+      } catch (error) {
+        button.replaceWith(make("p", error.message, "bad"));
+      }
+    });
+    return button;
   }
 
   form(message, name) {
@@ -76,7 +106,7 @@ export class Inbox {
       state.textContent = "";
       try {
         await this.answer(message.id, text.value, draft.key);
-        this.done(message, name);
+        this.done(message, `Answered ${name}.`);
       } catch (error) {
         state.textContent = `Not sent: ${error.message}`;
       }
@@ -86,14 +116,20 @@ export class Inbox {
   }
 
   // It has gone. Whoever answers by the keyboard goes on with the next message.
-  done(message, name) {
+  done(message, what) {
     const item = this.items.shown.get(message.id);
-    const hadFocus = item.contains(document.activeElement) || document.activeElement === document.body;
-    const next = item.nextElementSibling?.querySelector("textarea, summary");
-    this.gone.add(message.id);
-    item.remove();
-    this.items.shown.delete(message.id);
-    this.said(`Answered ${name}.`);
+    // A button that is disabled has lost it to the body.
+    const hadFocus = document.activeElement === document.body || item?.contains(document.activeElement);
+    const next = item?.nextElementSibling?.querySelector("textarea, summary");
+    this.remove(message);
+    this.said(what);
     if (hadFocus) (next || this.items.list.closest("section").querySelector("h2")).focus();
+  }
+
+  remove(message) {
+    this.gone.add(message.id);
+    // A reading may have been faster.
+    this.items.shown.get(message.id)?.remove();
+    this.items.shown.delete(message.id);
   }
 }

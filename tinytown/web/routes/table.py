@@ -144,6 +144,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         wire=Wire(names={"message": "message_id", "text": "answer"}),
     ),
+    Route("POST", "/v1/inbox/dismiss", "inbox.dismiss", "messages"),
     Route("GET", "/v1/inboxes", "inbox.list", "messages", page=Page("agents", "agent.id")),
     # What was put aside.
     Route("GET", "/v1/dead-letters", "dlq.list", "dead letters", wire=Wire(names={"count": "limit"})),
