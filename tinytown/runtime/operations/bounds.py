@@ -41,7 +41,8 @@ def shown(keywords: Mapping[str, object], default: object = MISSING) -> Any:
 
 def words() -> Any:
     """A field with a text that is not blank."""
-    return shown({"pattern": r"\S"})
+    # What `str.strip` takes away, in the regular expressions of any language.
+    return shown({"pattern": r"[^\s\x1c-\x1f\x85]"})
 
 
 def label(most: int) -> Any:

@@ -174,8 +174,16 @@ _EVENT = {
     "type": "object",
     "properties": {
         "id": {"type": "string", "description": "Where to begin again, as `after` or `Last-Event-ID`."},
-        "event": {"type": "string", "description": "The type of the event."},
-        "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": Event},
+        "event": {
+            "type": "string",
+            "description": "The type of the event; `reset` where the journal does not reach that far back.",
+        },
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            # Nothing is said of a `reset`.
+            "contentSchema": {"anyOf": [Event, {"type": "object", "maxProperties": 0}]},
+        },
         "retry": {"type": "integer"},
     },
 }
