@@ -106,6 +106,9 @@ class WorkItem(Record):
     assigned_to: AgentId | None = None
     task_id: TaskId | None = None
     attempts: int = 0
+    """How often it was given out; it never falls, since the ids of its tasks are made of it."""
+    forgiven: int = 0
+    """Attempts that count no more, because a person has looked at it since."""
     branch: str | None = None
     pull: str | None = None
     head: str | None = None

@@ -34,7 +34,7 @@ def work_ended(
 
 def work_lost(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
     """Its task failed, was cancelled, or nobody has it any more."""
-    if item.attempts >= MOST_ATTEMPTS:
+    if _too_often(item):
         return item.after(_E.BLOCK, now, reason=f"given out {item.attempts} times; last: {reason}", waits_for="person")
     return item.after(_E.RELEASE, now, reason=reason)
 
@@ -55,7 +55,7 @@ def reviewed(
 
 def review_lost(item: WorkItem, now: Timestamp) -> WorkItem:
     """The task of the review ended without a verdict; another may be asked for."""
-    if item.waits_for == "review" and item.attempts >= MOST_ATTEMPTS:
+    if item.waits_for == "review" and _too_often(item):
         reason = "no review of it came to a verdict"
         return replace(item, waits_for="person", reason=reason, review_task_id=None, updated_at=now)
     return replace(item, review_task_id=None, attempts=item.attempts + 1, updated_at=now)
@@ -85,11 +85,21 @@ def pull_closed(item: WorkItem, now: Timestamp) -> WorkItem:
     return replace(_again(item, now, f"{item.pull} was closed without being merged"), pull=None, head=None)
 
 
+def sent_back(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
+    """A person gives it back to its owner, who may try as often as with a new one."""
+    back = item.after(_E.UNBLOCK, now, reason=reason)
+    return replace(back, review_task_id=None, approved_head=None, forgiven=item.attempts)
+
+
 def _again(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
-    if item.attempts >= MOST_ATTEMPTS:
+    if _too_often(item):
         return replace(item, waits_for="person", reason=reason, review_task_id=None, updated_at=now)
     back = item.after(_E.UNBLOCK, now, reason=reason)
     return replace(back, review_task_id=None, approved_head=None)
+
+
+def _too_often(item: WorkItem) -> bool:
+    return item.attempts - item.forgiven >= MOST_ATTEMPTS
 
 
 def _waiting(what: str, pull: str | None) -> str:

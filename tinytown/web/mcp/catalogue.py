@@ -6,11 +6,12 @@ row becomes a tool under its own name, so that one that is added is there at onc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinytown.messages import Priority
 from tinytown.runtime.caller import Scope
+from tinytown.web.mcp.mission_rows import MISSION_DOCS, MISSION_ROWS
+from tinytown.web.mcp.row import Row
 from tinytown.web.schemas.requests import More, Wire
 from tinytown.web.schemas.types import fields_of
 
@@ -18,25 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tinytown.runtime.operations.registry import Operation
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One tool. `destructive`: it may end or take away something. `idempotent`: a second call changes nothing more.
-
-    `workers`: it is among the tools of an agent that shows its own credential. `own` is the field that has to name
-    this agent then, and does when it is left out.
-    """
-
-    name: str
-    operation: str
-    title: str
-    description: str
-    destructive: bool = False
-    idempotent: bool = False
-    workers: bool = False
-    own: str = ""
-    wire: Wire = field(default_factory=Wire)
 
 
 def _urgent(values: dict[str, Any]) -> dict[str, Any]:
@@ -264,6 +246,7 @@ ROWS: tuple[Row, ...] = (
         idempotent=True,
         wire=Wire(names={"source": "from_agent"}),
     ),
+    *MISSION_ROWS,
 )
 """All but the long calls, which are in `long_calls`."""
 
@@ -297,6 +280,7 @@ WITHOUT_TOOL: Mapping[str, str] = {
 
 _AGENT = "The agent's name, its id, or the beginning of the id."
 DOCS: Mapping[str, str] = {
+    **MISSION_DOCS,
     "agent": _AGENT,
     "task_id": "The task's id, or its first characters (4 or more).",
     "to": "Whom to write to: an agent's name or id, or 'conductor'.",

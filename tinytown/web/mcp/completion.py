@@ -1,4 +1,4 @@
-"""What a client offers while a person types the name of an agent or the id of a task."""
+"""What a client offers while a person types the name of an agent, or the id of a task or a mission."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mcp_types import Completion
 
 from tinytown.runtime.caller import Scope
 from tinytown.runtime.operations.agents import ListAgents, list_agents
+from tinytown.runtime.operations.missions.showing import ListMissions, list_missions
 from tinytown.runtime.operations.tasks import ListTasks, list_tasks
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ async def complete(town: Town, argument: str, typed: str) -> Completion:
     elif argument == "task_id":
         # The newest first: it is most likely the one that is meant.
         values = [each.task.id for each in reversed((await list_tasks(town, ListTasks())).tasks)]
+    elif argument == "run_id":
+        values = [each.mission.id for each in (await list_missions(town, ListMissions(everything=True))).missions]
     else:
         values = []
     fitting = [value for value in values if value.startswith(typed)]

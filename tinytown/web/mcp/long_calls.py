@@ -17,7 +17,7 @@ from tinytown.runtime.operations.agent_detail import ShowAgent, show_agent
 from tinytown.runtime.operations.registry import Operation
 from tinytown.runtime.operations.tasks import Assign, Assigned, ShowTask, assign, show_task
 from tinytown.runtime.operations.waiting import Wait, wait
-from tinytown.web.mcp.catalogue import Row
+from tinytown.web.mcp.row import Row
 from tinytown.web.mcp.toolset import OperationTool, Report, finished
 from tinytown.web.schemas.shapes import present
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcp_types import Resource, ResourceTemplate
 
@@ -13,13 +13,13 @@ from tinytown.runtime.caller import Scope
 from tinytown.runtime.operations.agent_detail import ShowAgent, show_agent
 from tinytown.runtime.operations.agents import ListAgents, list_agents
 from tinytown.runtime.operations.backlog import ListBacklog, list_backlog
+from tinytown.runtime.operations.missions.showing import ListMissions, ShowMission, list_missions, show_mission
 from tinytown.runtime.operations.registry import require
 from tinytown.runtime.operations.status import Status, status
 from tinytown.runtime.operations.tasks import ShowTask, show_task
 from tinytown.text import one_line
 from tinytown.web.mcp.desk import require_own
 from tinytown.web.schemas.shapes import present
-from tinytown.web.schemas.types import fields_of, operations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,10 +31,6 @@ AGENTS = "tinytown://agents"
 BACKLOG = "tinytown://backlog"
 MISSIONS = "tinytown://missions"
 MEDIA_TYPE = "application/json"
-
-_LIST_MISSIONS = "mission.list"
-_SHOW_MISSION = ("mission.show", "mission.status", "mission.get_status")
-"""Whichever there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +76,15 @@ async def _town(town: Town, _: str) -> object:
     return await status(town, Status())
 
 
-def _named(operation: str) -> Callable[[Town, str], Awaitable[object]]:
-    """Ask an operation whose request holds one name, or none."""
-
-    async def read(town: Town, name: str) -> object:
-        found = operations()[operation]
-        request: Any = found.request
-        given = {fields_of(request)[0].name: name} if name else {}
-        return await found.function(town, request(**given))
-
-    return read
+async def _missions(town: Town, _: str) -> object:
+    return await list_missions(town, ListMissions())
 
 
-_ALWAYS = (
+async def _mission(town: Town, mission_id: str) -> object:
+    return await show_mission(town, ShowMission(mission_id))
+
+
+_SHELVES = (
     Shelf(TOWN, "town", "The town", "Everything at a glance: agents, tasks by state, the runtime.", _town),
     Shelf(AGENTS, "agents", "All agents", "Every agent with its state and role.", _agents, workers=True),
     Shelf(BACKLOG, "backlog", "The backlog", "The tasks that nobody has yet.", _backlog, workers=True),
@@ -114,36 +106,15 @@ _ALWAYS = (
         "task_id",
         workers=True,
     ),
+    Shelf(MISSIONS, "missions", "All missions", "Every mission and how far it is.", _missions),
+    Shelf(
+        "tinytown://missions/{run_id}", "mission", "One mission", "One mission with its work items.", _mission, "run_id"
+    ),
 )
-
-
-def shelves() -> tuple[Shelf, ...]:
-    """All of them; those of missions where there are missions."""
-    known = operations()
-    found = list(_ALWAYS)
-    if _LIST_MISSIONS in known:
-        read = _named(_LIST_MISSIONS)
-        found.append(Shelf(MISSIONS, "missions", "All missions", "Every mission and how far it is.", read))
-    show = next((name for name in _SHOW_MISSION if name in known), None)
-    if show is not None:
-        found.append(
-            Shelf(
-                "tinytown://missions/{run_id}",
-                "mission",
-                "One mission",
-                "One mission with its work items.",
-                _named(show),
-                "run_id",
-            )
-        )
-    return tuple(found)
 
 
 class Library:
     """The resources of a server."""
-
-    def __init__(self) -> None:
-        self._shelves = shelves()
 
     def resources(self, town: Town) -> list[Resource]:
         """Those with an address of their own, that the caller may read."""
@@ -170,12 +141,12 @@ class Library:
     def _offered(self, town: Town) -> list[Shelf]:
         if Scope.READ not in town.caller.scopes:
             return []
-        return [each for each in self._shelves if each.workers or not town.caller.is_worker]
+        return [each for each in _SHELVES if each.workers or not town.caller.is_worker]
 
     def check(self, town: Town, uri: str) -> None:
         """Raise `NotFound` for a URI of no kind, `Forbidden` for one that the caller may not read."""
         require(town, Scope.READ)
-        found = next((each for each in self._shelves if each.place(uri) is not None), None)
+        found = next((each for each in _SHELVES if each.place(uri) is not None), None)
         if found is None:
             raise NotFound(f"There is no resource {one_line(uri, 200)}", hint="See resources/list and its templates.")
         if town.caller.is_worker and not found.workers:
@@ -184,7 +155,7 @@ class Library:
     async def read(self, town: Town, uri: str) -> str:
         """The JSON text of what lies there. Raises as `check`, and what the operation raises."""
         self.check(town, uri)
-        for each in self._shelves:
+        for each in _SHELVES:
             place = each.place(uri)
             if place is not None:
                 value = present(await each.read(town, place))

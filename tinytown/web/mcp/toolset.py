@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tinytown.messages import JsonObject, JsonValue
     from tinytown.runtime.operations.registry import Operation
     from tinytown.runtime.town import Town
-    from tinytown.web.mcp.catalogue import Row
+    from tinytown.web.mcp.row import Row
 
 WORK_SECONDS = 30.0
 """What a call that changes something has, before it counts as stuck."""

@@ -195,7 +195,13 @@ def _note(call: Call, shown: JsonObject) -> None:
     """Tell the audit what was changed, where the answer names it."""
     if call.method == "GET":
         return
-    for member, kind in (("task_id", "task"), ("message_id", "message"), ("agent_id", "agent"), ("id", "agent")):
+    for member, kind in (
+        ("mission_id", "mission"),
+        ("task_id", "task"),
+        ("message_id", "message"),
+        ("agent_id", "agent"),
+        ("id", "agent"),
+    ):
         found = shown.get(member)
         if isinstance(found, str):
             note_object(call.scope, f"{kind}/{found}")

@@ -31,6 +31,8 @@ _CHOSEN = Wire(
     },
 )
 """Some by their ids, or all."""
+_MISSION = {"mission": "mission_id"}
+_ITEM = Wire(names={**_MISSION, "item": "item_id"})
 
 
 def _urgent(values: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +117,37 @@ ROUTES: tuple[Route, ...] = (
         wire=Wire(names={"task": "task_id"}, required=frozenset({"agent"})),
     ),
     Route("DELETE", "/v1/backlog/{task_id}", "backlog.remove", "backlog", wire=Wire(names={"task": "task_id"})),
+    # Missions.
+    Route(
+        "GET",
+        "/v1/missions",
+        "mission.list",
+        "missions",
+        wire=Wire(names={"everything": "all"}),
+        page=Page("missions", "mission.id", {"state": "mission.state"}),
+    ),
+    Route("POST", "/v1/missions", "mission.start", "missions", status=201, wire=_STARTED, needs_runtime=True),
+    Route("GET", "/v1/missions/{mission_id}", "mission.status", "missions", wire=Wire(names=_MISSION)),
+    Route("POST", "/v1/missions/{mission_id}/stop", "mission.stop", "missions", wire=Wire(names=_MISSION)),
+    Route(
+        "POST",
+        "/v1/missions/{mission_id}/resume",
+        "mission.resume",
+        "missions",
+        wire=Wire(names=_MISSION, fixed={"runtime": True}),
+        needs_runtime=True,
+    ),
+    Route("POST", "/v1/missions/{mission_id}/note", "mission.note", "missions", wire=Wire(names=_MISSION)),
+    Route("GET", "/v1/missions/{mission_id}/why", "mission.why", "missions", wire=Wire(names=_MISSION)),
+    Route(
+        "GET",
+        "/v1/missions/{mission_id}/events",
+        "mission.events",
+        "missions",
+        wire=Wire(names={**_MISSION, "count": "limit"}),
+    ),
+    Route("POST", "/v1/missions/{mission_id}/items/{item_id}/approve", "mission.approve", "missions", wire=_ITEM),
+    Route("POST", "/v1/missions/{mission_id}/items/{item_id}/reject", "mission.reject", "missions", wire=_ITEM),
     # Messages.
     Route(
         "POST",

@@ -45,6 +45,8 @@ _TASK_AND_AGENT = Shape(
     },
 )
 
+_MISSION = Shape(head="mission", also={"mission_id": "mission.id"})
+
 SHAPES: Mapping[str, Shape] = {
     "TaskView": Shape(head="task", renamed={"agent_name": "assigned_to_name"}, also={"task_id": "task.id"}),
     "AgentStatus": Shape(head="agent", also={"inbox_len": "pending"}),
@@ -64,6 +66,16 @@ SHAPES: Mapping[str, Shape] = {
     "InboxEntry": Shape(head="message", renamed={"sender_name": "from_name"}),
     "InboxView": Shape(renamed={"entries": "messages"}),
     "LetterView": Shape(head="letter", renamed={"sender_name": "from_name"}),
+    "MissionSummary": _MISSION,
+    "MissionView": _MISSION,
+    "MissionStarted": _MISSION,
+    "MissionStopped": _MISSION,
+    "MissionResumed": _MISSION,
+    "MissionNoted": _MISSION,
+    "PlannedItem": Shape(head="item", also={"kind": "item.item_kind"}),
+    "ItemView": Shape(head="item", also={"kind": "item.item_kind"}),
+    "ItemDecided": Shape(head="item", left_out=("mission_id",), also={"kind": "item.item_kind"}),
+    "WatchView": Shape(head="watch"),
     "Pruned": Shape(also={"names": "removed[].agent.name"}),
     "Recovered": Shape(also={"names": "agents[].name"}),
 }

@@ -23,6 +23,7 @@ _VOCABULARY = (
     "tinytown.lifecycle",
     "tinytown.messages",
     "tinytown.records",
+    "tinytown.mission_records",
     "tinytown.transport.placement",
     "tinytown.transport.shelves",
     "tinytown.transport.api_keys",
@@ -76,7 +77,7 @@ def without_none(kind: object) -> object:
 
 @cache
 def _modules() -> tuple[str, ...]:
-    names = [f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
+    names = [found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     for name in names:
         import_module(name)
     return tuple(names)
