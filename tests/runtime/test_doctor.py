@@ -10,12 +10,14 @@ import pytest
 from runtime_parts import add
 from servers import RunningServer
 
+from tinytown.mission_records import Mission, WorkItem
 from tinytown.runtime.ground import survey
 from tinytown.runtime.operations.agents import Spawn, spawn
 from tinytown.runtime.operations.doctor import Check, Verdict, checkup
 from tinytown.runtime.operations.initialize import InitRequest, initialize
 from tinytown.runtime.town import Town
 from tinytown.transport.blocking import run_sync
+from tinytown.transport.missions import Changed
 
 
 def examine(start: Path, **environ: str) -> dict[str, Check]:
@@ -93,6 +95,18 @@ def test_damaged_records_and_what_lies_aside_are_noticed(town: Town) -> None:
     assert key in checks["records"].finding
     assert checks["records"].verdict is Verdict.FAIL
     assert checks["dead letters"].verdict is checks["quarantine"].verdict is Verdict.WARN
+
+
+def test_a_mission_of_which_a_part_cannot_be_read_is_noticed(town: Town) -> None:
+    mission = Mission()
+    item = WorkItem(mission.id, "dig", "implement")
+    change = town.missions.create(town.store.change(), Changed(mission, (item,), ()))
+    run_sync(town.store.commit(change))
+    assert examine(town.root)["records"].verdict is Verdict.OK
+
+    key = town.keys("mission_work", mission.id)
+    run_sync(town.connection.execute("HSET", key, item.id, b"\xff"))
+    assert key in examine(town.root)["records"].finding
 
 
 def test_a_server_that_cannot_be_reached_is_named(made: Path) -> None:

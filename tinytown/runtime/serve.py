@@ -144,6 +144,8 @@ async def _end_when_idle(runtime: Runtime, scope: trio.CancelScope) -> None:
         if not runtime.is_busy and await runtime.retire():
             scope.cancel()
             return
+        # A mission that nobody has would be looked at with the next tick only.
+        runtime.scheduler.wake()
         while runtime.is_busy:
             await runtime.supervisor.empty()
             await runtime.scheduler.empty()

@@ -8,7 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tinytown.errors import BadMessage, NotInitialized, TownDataLost, TownError, TownNameTaken
+from tinytown.errors import BadMessage, MissionNotFound, NotInitialized, TownDataLost, TownError, TownNameTaken
+from tinytown.ids import MissionId
+from tinytown.mission_records import Mission
 from tinytown.records import Agent, Task
 from tinytown.runtime.ground import Ground, survey
 from tinytown.transport.files import TownFiles
@@ -242,12 +244,14 @@ def _cli(town: Town, cli: str) -> Check:
 
 async def _damaged(town: Town) -> list[str]:
     """The keys of records that cannot be read, or are gone while an index names them."""
-    names, tasks = await town.connection.pipeline(
-        [("HVALS", town.keys("names")), ("ZRANGE", town.keys("tasks"), 0, -1)], repeat=True
+    names, tasks, missions = await town.connection.pipeline(
+        [("HVALS", town.keys("names")), *(("ZRANGE", town.keys(index), 0, -1) for index in ("tasks", "missions"))],
+        repeat=True,
     )
-    kinds: list[tuple[type[Agent | Task], str]] = [
+    kinds: list[tuple[type[Agent | Task | Mission], str]] = [
         *((Agent, town.keys("agent", raw.decode())) for raw in cast("list[bytes]", names)),
         *((Task, town.keys("task", raw.decode())) for raw in cast("list[bytes]", tasks)),
+        *((Mission, town.keys("mission", raw.decode())) for raw in cast("list[bytes]", missions)),
     ]
     if not kinds:
         return []
@@ -258,4 +262,18 @@ async def _damaged(town: Town) -> list[str]:
             kind.decode(raw or b"")
         except BadMessage:
             damaged.append(key)
+    return damaged + await _damaged_missions(town, cast("list[bytes]", missions))
+
+
+async def _damaged_missions(town: Town, missions: list[bytes]) -> list[str]:
+    """The keys of missions of which an item or a watch cannot be read: nobody can work on those."""
+    damaged = []
+    for raw in missions:
+        mission_id = MissionId(raw.decode())
+        try:
+            await town.missions.see(mission_id)
+        except BadMessage:
+            damaged.append(town.keys("mission_work", mission_id))
+        except MissionNotFound:
+            continue
     return damaged
