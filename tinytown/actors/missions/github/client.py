@@ -52,6 +52,9 @@ AT_ONCE = 8
 TRIES = 4
 """How often a request that may be repeated is sent."""
 
+LONGEST = 60.0
+"""Seconds that one request may take in all: a server that sends a byte now and then would hold a place for ever."""
+
 LARGEST = 16 * 1024 * 1024
 """Bytes of an answer that are read at most."""
 
@@ -261,7 +264,7 @@ class GitHub:
             status, headers, raw = await self._send(request, token, None if kept is None else kept.etag)
             what = meaning(status, headers, raw.decode("utf-8", "replace")[:4_000])
             value = _decoded(raw) if what is Meaning.FINE else None
-        except (httpx2.HTTPError, ValueError, RecursionError) as error:
+        except (httpx2.HTTPError, trio.TooSlowError, ValueError, RecursionError) as error:
             return _Answer(Meaning.BROKEN, fault=_fault(error))
         if what is Meaning.SAME and kept is not None:
             self._keep(key, kept.etag, kept.page)
@@ -292,15 +295,16 @@ class GitHub:
             headers["Authorization"] = f"Bearer {token.secret}"
         if etag is not None:
             headers["If-None-Match"] = etag
-        async with (
-            self._limiter,
-            self._http.stream(request.method, request.address, headers=headers, json=request.body) as response,
-        ):
-            raw = bytearray()
-            async for chunk in response.aiter_bytes():
-                raw += chunk
-                if len(raw) > LARGEST:
-                    raise ValueError(f"more than {LARGEST} bytes")
+        raw = bytearray()
+        async with self._limiter:
+            with trio.fail_after(LONGEST):
+                async with self._http.stream(
+                    request.method, request.address, headers=headers, json=request.body
+                ) as response:
+                    async for chunk in response.aiter_bytes():
+                        raw += chunk
+                        if len(raw) > LARGEST:
+                            raise ValueError(f"more than {LARGEST} bytes")
         found = {name.lower(): value for name, value in response.headers.items()}
         if "next" in response.links:
             found["next"] = response.links["next"]["url"]
