@@ -31,6 +31,7 @@ from tinytown.actors.missions.github.failures import (
     meaning,
     wait_of,
 )
+from tinytown.actors.missions.github.memory import Kept, Memory, Page
 from tinytown.actors.missions.github.tokens import Given, Token
 from tinytown.text import one_line
 from tinytown.version import __version__
@@ -61,18 +62,7 @@ LARGEST = 16 * 1024 * 1024
 WITHOUT_GRAPHQL = 3_600.0
 """Seconds for which a host that refused a query is asked over REST."""
 
-_MOST_KEPT = 4_000
-"""Answers that are remembered with their ETag."""
-
 _REST, _GRAPHQL = "application/vnd.github+json", "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """An answer, and the address of what follows."""
-
-    value: JsonValue
-    following: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +83,6 @@ class _Request:
     def waits(self) -> bool:
         """A limit is waited for, and not told."""
         return not self.background and (self.method == "GET" or self.resource == "graphql")
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What was read with an ETag, and when it was last known to be so."""
-
-    etag: str
-    page: Page
-    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +117,7 @@ class GitHub:
         self._wall = wall
         self._random = random or Random()  # noqa: S311
         self._limiter = trio.CapacityLimiter(AT_ONCE)
-        # What was read with one token is not what another may read, so the token is a part of the key.
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._memory = Memory()
         self._hold_until = 0.0
         self._no_graphql_until = 0.0
         self.budget = Budget()
@@ -256,8 +236,8 @@ class GitHub:
 
     async def _exchange(self, request: _Request, token: Token | None) -> _Answer:
         """One request and what its answer means; `page` is set when it is what was asked for."""
-        key = ("" if token is None else token.secret, request.address)
-        kept = self._kept.get(key) if request.method == "GET" else None
+        memory = self._memory if request.method == "GET" else None
+        kept = None if memory is None else memory.get(token, request.address)
         if kept is not None and self._wall() - kept.at < request.recent:
             return _Answer(Meaning.SAME, page=kept.page)
         try:
@@ -266,16 +246,16 @@ class GitHub:
             value = _decoded(raw) if what is Meaning.FINE else None
         except (httpx2.HTTPError, trio.TooSlowError, ValueError, RecursionError) as error:
             return _Answer(Meaning.BROKEN, fault=_fault(error))
-        if what is Meaning.SAME and kept is not None:
-            self._keep(key, kept.etag, kept.page)
-            return _Answer(what, page=kept.page)
         if what is Meaning.FINE and request.resource == "graphql" and limited(value):
             return _Answer(Meaning.LIMITED, status, headers)
-        if what is not Meaning.FINE:
+        if what is Meaning.SAME and kept is not None:
+            etag, page = kept.etag, kept.page
+        elif what is Meaning.FINE:
+            etag, page = headers.get("etag", ""), Page(value, headers.get("next"))
+        else:
             return _Answer(what, status, headers, raw, fault=f"status {status}")
-        page = Page(value, headers.get("next"))
-        if request.method == "GET" and (etag := headers.get("etag")):
-            self._keep(key, etag, page)
+        if memory is not None and etag:
+            memory.keep(token, request.address, Kept(etag, page, self._wall()))
         return _Answer(what, status, headers, page=page)
 
     async def _wait_for_hold(self, request: _Request) -> None:
@@ -310,12 +290,6 @@ class GitHub:
             found["next"] = response.links["next"]["url"]
         self.budget.note(found)
         return response.status_code, found, bytes(raw)
-
-    def _keep(self, key: tuple[str, str], etag: str, page: Page) -> None:
-        self._kept.pop(key, None)
-        self._kept[key] = _Kept(etag, page, self._wall())
-        if len(self._kept) > _MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
 
     def _hold(self, headers: Mapping[str, str], failures: int) -> None:
         wait = wait_of(headers, self._wall())
