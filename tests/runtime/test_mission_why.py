@@ -9,9 +9,10 @@ from mission_parts import begun, in_review, item_of, set_item, set_watches
 from runtime_parts import add, move, place
 
 from tinytown import times
+from tinytown.actors.missions.reconcile import workers
 from tinytown.errors import AmbiguousId, BadMessage, Invalid, NotFound, WorkItemNotFound
 from tinytown.ids import AgentId, MissionId, TaskId, WorkItemId, short
-from tinytown.lifecycle import AgentEvent, AgentState, MissionState, WatchState, WorkItemState
+from tinytown.lifecycle import AgentEvent, AgentState, MissionState, TaskState, WatchState, WorkItemState
 from tinytown.mission_records import EXTERNAL_GATE, GREEN, Mission, Watch, WorkItem
 from tinytown.records import Agent, Task
 from tinytown.runtime.operations.missions.reasons import MissionFact, MissionSituation, of_item, of_mission
@@ -65,6 +66,7 @@ def watch(kind: str = "pr_checks", target: str = "o/r#42", **more: object) -> Wa
 
 def situation(*items: WorkItem, **more: object) -> MissionSituation:
     known: dict[str, object] = {"watches": (), "agents": (ADA, BOB), "now": NOW, "mission": MISSION, **more}
+    known["workers"] = workers(known["agents"], ())  # type: ignore[arg-type]
     return MissionSituation(items=items, **known)  # type: ignore[arg-type]
 
 
@@ -120,6 +122,18 @@ GATED = item(23, _I.PENDING, "a/b#9")
         ([item(state=_I.READY, reason="it died")], {}, _F.SOON, "is given out again: it died"),
         ([item(state=_I.RUNNING, assigned_to=BOB.id)], {}, _F.IN_WORK, "is worked on by 'bob'"),
         ([item(state=_I.ASSIGNED, assigned_to=ADA.id)], {}, _F.IN_WORK, "is with 'ada', who has not begun"),
+        (
+            [item(state=_I.RUNNING, assigned_to=BOB.id, task_id=TASK.id)],
+            {"tasks": {TASK.id: replace(TASK, state=TaskState.COMPLETED)}},
+            _F.LOOKED_FOR,
+            "is reported as done by 'bob'; its pull request is looked for",
+        ),
+        (
+            [item(state=_I.RUNNING, assigned_to=BOB.id)],
+            {"agents": (replace(BOB, state=AgentState.PAUSED),)},
+            _F.IN_WORK,
+            "is with 'bob', which is paused",
+        ),
         (
             [item(state=_I.RUNNING, assigned_to=BOB.id)],
             {"agents": (replace(BOB, state=AgentState.ERROR),)},

@@ -20,7 +20,9 @@ from tinytown.transport.blocking import run_sync
 BIN = Path(sys.executable).parent
 UNCOUNTED = "[townhall.limits]\nreads_per_minute = 1000000\nwrites_per_minute = 1000000\n"
 """Nobody is counted."""
-OURS = ("TINYTOWN", "REDIS_URL")
+OURS = ("TINYTOWN", "REDIS_URL", "GITHUB_", "GH_")
+NOWHERE = "http://127.0.0.1:9"
+"""Where nobody answers: no real GitHub is ever asked."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def town_apart(config: str = "", **environ: str) -> Iterator[Town]:
     (base / "town").mkdir()
     (base / "home" / ".tt" / "config.toml").write_text(config)
     inherited = {name: text for name, text in os.environ.items() if not name.startswith(OURS)}
+    inherited |= {"GITHUB_API_URL": NOWHERE, "GITHUB_GRAPHQL_URL": f"{NOWHERE}/graphql"}
     town = Town(base, {**inherited, "HOME": str(base / "home"), "XDG_STATE_HOME": str(base / "state"), **environ})
     try:
         town.tt("init", "--name", "apart")

@@ -87,7 +87,7 @@ async def _end(town: Town, request: TaskEnd, state: TaskState) -> TaskView:
                 Event("task.claimed", agent=after.assigned_to, task=task_id, detail=one_line(text, 100) or None)
             )
         else:
-            await end_with(town, change, before, after, told=told)
+            await _end_with(town, change, before, after, told=told)
         try:
             await town.store.commit(change)
         except Raced:
@@ -105,8 +105,8 @@ async def _end(town: Town, request: TaskEnd, state: TaskState) -> TaskView:
         return view(after, await town.store.names())
 
 
-async def end_with(town: Town, change: Change, before: Task, after: Task, *, told: bool) -> None:
-    """Whatever else belongs to the end of a task, in the same commit; `told`: those concerned get a message."""
+async def _end_with(town: Town, change: Change, before: Task, after: Task, *, told: bool) -> None:
+    """Whatever else belongs to the end of a task, in the same commit."""
     said = one_line(after.result or "", 100) or None
     change.tell(Event(f"task.{after.state}", agent=after.assigned_to, task=after.id, detail=said))
     if before.state is TaskState.PENDING:

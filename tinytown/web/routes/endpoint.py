@@ -37,7 +37,8 @@ class Route:
     """One row of the table: a method and a path, and the operation that they ask for.
 
     Parts of the path in braces are fields of the request. `wire` says how the rest is named. `page` makes the result
-    a list in pages. `needs_runtime`: it is of no use without a runtime. `hot`: it does not go through Quart.
+    a list in pages. `needs_runtime`: it is of no use without a runtime. `errors` are the statuses of its own. `hot`: it
+    does not go through Quart.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Route:
     wire: Wire = field(default_factory=Wire)
     page: Page | None = None
     needs_runtime: bool = False
+    errors: tuple[int, ...] = ()
     hot: bool = False
 
 

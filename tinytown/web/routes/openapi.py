@@ -49,6 +49,7 @@ _MEANINGS: Mapping[int, str] = {
     415: "The body is not JSON.",
     422: "What was said cannot be meant; `errors` has the fields.",
     429: "Too many requests, or a limit of the town is reached.",
+    502: "GitHub did not answer, or will not have it.",
     503: "The store of the town, or what would have to do it, is not there.",
 }
 
@@ -105,6 +106,7 @@ def _operation(endpoint: OperationEndpoint, results: ResultSchemas, bodies: dict
         **_wants(endpoint.access),
     }
     codes = [400, 401, 403, 404, 409, 422, 429, 503]
+    codes += route.errors
     if endpoint.takes_body:
         codes += [413, 415]
         described["requestBody"] = {

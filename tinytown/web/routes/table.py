@@ -126,7 +126,16 @@ ROUTES: tuple[Route, ...] = (
         wire=Wire(names={"everything": "all"}),
         page=Page("missions", "mission.id", {"state": "mission.state"}),
     ),
-    Route("POST", "/v1/missions", "mission.start", "missions", status=201, wire=_STARTED, needs_runtime=True),
+    Route(
+        "POST",
+        "/v1/missions",
+        "mission.start",
+        "missions",
+        status=201,
+        wire=_STARTED,
+        needs_runtime=True,
+        errors=(502,),
+    ),
     Route("GET", "/v1/missions/{mission_id}", "mission.status", "missions", wire=Wire(names=_MISSION)),
     Route("POST", "/v1/missions/{mission_id}/stop", "mission.stop", "missions", wire=Wire(names=_MISSION)),
     Route(

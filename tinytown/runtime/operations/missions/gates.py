@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from tinytown import times
 from tinytown.actors.missions import outcomes
 from tinytown.errors import Conflict
-from tinytown.ids import TaskId, short
+from tinytown.ids import short
 from tinytown.lifecycle import WorkItemEvent, WorkItemState
+from tinytown.runtime.operations.bounds import words
 from tinytown.runtime.operations.missions.changing import Decision, change_mission
 from tinytown.runtime.operations.missions.picking import one_item, refuse_over, the_item
 from tinytown.runtime.operations.registry import Scope, operation
@@ -47,7 +48,7 @@ class RejectItem:
     """A work item, and why."""
 
     item: str
-    reason: str
+    reason: str = words()
     mission: str | None = None
 
 
@@ -137,11 +138,8 @@ async def _decide(
             )
         after = judge(before, times.now())
         items = tuple(after if item.id == item_id else item for item in seen.items)
-        dropped: tuple[TaskId, ...] = ()
-        if before.review_task_id is not None and after.review_task_id is None:
-            dropped = (before.review_task_id,)
         changed = Changed(replace(seen.mission, updated_at=after.updated_at), items, seen.watches)
-        return Decision(changed, kind, f"{before.key} {verb}", dropped)
+        return Decision(changed, kind, f"{before.key} {verb}")
 
     made = await change_mission(town, mission_id, decide)
     return the_item(made.after.items, item_id)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinytown.actors.missions.references import GITHUB, Repository, reference_of
+from tinytown.actors.missions.references import reference_of, repository_of
 from tinytown.errors import Invalid
 
 if TYPE_CHECKING:
-    from tinytown.actors.missions.references import Reference
+    from tinytown.actors.missions.references import Reference, Repository
     from tinytown.mission_records import Mission, WorkItem
 
 
@@ -19,9 +19,7 @@ def home_text(repository: Repository | None) -> str | None:
 
 def home_of(mission: Mission) -> Repository | None:
     """The repository that a bare number means in a mission."""
-    host, _, name = (mission.home or "").partition("/")
-    owner, slash, name = name.partition("/")
-    return Repository.of(host, owner, name) if slash else None
+    return repository_of("", mission.home)
 
 
 def label(item: WorkItem, home: Repository | None) -> str:
@@ -46,9 +44,7 @@ def address(target: str, *, pull: bool = True) -> str:
     if reference is None:
         return target
     repository = reference.repository
-    return (
-        f"https://{repository.host or GITHUB}/{repository.full_name}/{'pull' if pull else 'issues'}/{reference.number}"
-    )
+    return f"https://{repository.host}/{repository.full_name}/{'pull' if pull else 'issues'}/{reference.number}"
 
 
 def as_reference(key: str) -> Reference | None:

@@ -12,9 +12,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tinytown.actors.missions.roles import Worker, may_review
+from tinytown.actors.missions.reconcile import IN_WORK
+from tinytown.actors.missions.roles import may_review
 from tinytown.ids import short
-from tinytown.lifecycle import AgentState, MissionState, WatchState, WorkItemState
+from tinytown.lifecycle import AgentState, MissionState, TaskState, WatchState, WorkItemState
 from tinytown.mission_records import EXTERNAL_GATE
 from tinytown.runtime.operations.missions.names import home_of, label
 from tinytown.runtime.operations.missions.watch_reasons import of_watches
@@ -23,17 +24,14 @@ from tinytown.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tinytown.actors.missions.roles import Worker
     from tinytown.ids import AgentId, TaskId
     from tinytown.mission_records import Mission, Watch, WorkItem
     from tinytown.records import Agent, Task
 
 _I = WorkItemState
-IN_WORK = frozenset({_I.ASSIGNED, _I.RUNNING})
-"""In these an item takes one of the places of its mission."""
-
 _TEXT = 200
 _LISTED = 5
-_AT_WORK = frozenset({AgentState.STARTING, AgentState.IDLE, AgentState.WORKING})
 
 
 class MissionFact(StrEnum):
@@ -59,6 +57,7 @@ class MissionFact(StrEnum):
     AGENTS_BUSY = "agents_busy"
     AGENT_ENDED = "agent_ended"
     IN_WORK = "in_work"
+    LOOKED_FOR = "looked_for"
     SOON = "soon"
 
 
@@ -79,13 +78,15 @@ class MissionReason:
 class MissionSituation:
     """What is known of a mission. `now` is in seconds since 1970; `runtimes` counts those that are alive.
 
-    `tasks` are those that its items and watches name; `agents` are all of the town, ended ones too.
+    `tasks` are those that its items and watches name; `agents` are all of the town, ended ones too, and `workers`
+    those that live, as the planner sees them.
     """
 
     mission: Mission
     items: Sequence[WorkItem]
     watches: Sequence[Watch]
     agents: Sequence[Agent]
+    workers: Sequence[Worker]
     now: float
     runtimes: int = 1
     tasks: Mapping[TaskId, Task] = field(default_factory=dict)
@@ -108,15 +109,6 @@ class MissionSituation:
             if watch.watch_kind != EXTERNAL_GATE:
                 found.setdefault(watch.work_item_id, []).append(watch)
         return found
-
-    @cached_property
-    def workers(self) -> Sequence[Worker]:
-        """The agents alive, as the planner sees them."""
-        return [
-            Worker(agent.id, agent.role or agent.name, agent.state is AgentState.IDLE)
-            for agent in self.agents
-            if agent.state in _AT_WORK
-        ]
 
     @cached_property
     def _agents(self) -> Mapping[AgentId, Agent]:
@@ -246,14 +238,18 @@ def _ready(situation: MissionSituation, item: WorkItem) -> MissionReason:
 
 def _in_work(situation: MissionSituation, item: WorkItem) -> MissionReason:
     agent, name = situation.agent(item.assigned_to), situation.name(item.assigned_to)
-    if agent is None or agent.state not in _AT_WORK:
-        how = "is gone" if agent is None else "is in error" if agent.state is AgentState.ERROR else f"is {agent.state}"
-        restart = f"tt restart {name}" if agent is not None and agent.state.is_terminal else ""
+    task = situation.tasks.get(item.task_id) if item.task_id is not None else None
+    if task is not None and task.state is TaskState.COMPLETED:
+        return MissionReason(MissionFact.LOOKED_FOR, f"is reported as done by '{name}'; its pull request is looked for")
+    if agent is None or agent.state.is_terminal:
+        how = "is gone" if agent is None else "is in error" if agent.state is AgentState.ERROR else "is stopped"
         return MissionReason(
             MissionFact.AGENT_ENDED,
             f"is with '{name}', which {how}; it is given to another with the next look",
-            restart,
+            f"tt restart {name}" if agent is not None else "",
         )
+    if agent.state is AgentState.PAUSED:
+        return MissionReason(MissionFact.IN_WORK, f"is with '{name}', which is paused", f"tt resume {name}")
     if item.state is _I.RUNNING:
         return MissionReason(MissionFact.IN_WORK, f"is worked on by '{name}'", f"tt why {name}")
     return MissionReason(MissionFact.IN_WORK, f"is with '{name}', who has not begun", f"tt why {name}")

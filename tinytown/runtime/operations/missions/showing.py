@@ -7,13 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinytown.errors import BadMessage, Invalid, MissionNotFound, WorkItemNotFound
+from tinytown.actors.missions.reconcile import IN_WORK, OPEN, workers
+from tinytown.errors import BadMessage, MissionNotFound, WorkItemNotFound
 from tinytown.ids import TaskId, short
 from tinytown.lifecycle import WorkItemState
+from tinytown.runtime.operations.bounds import whole
 from tinytown.runtime.operations.missions.names import home_of, label
 from tinytown.runtime.operations.missions.picking import OVER, one_item, one_mission, the_item
 from tinytown.runtime.operations.missions.reasons import (
-    IN_WORK,
     MissionFact,
     MissionReason,
     MissionSituation,
@@ -107,7 +108,7 @@ class MissionEvents:
     """The last `count` events of a mission."""
 
     mission: str
-    count: int = 20
+    count: int = whole("number of events", 1, EVENTS_KEPT, default=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +194,6 @@ async def mission_events(town: Town, request: MissionEvents) -> MissionEventList
 
     Raises `MissionNotFound`, `AmbiguousId`, `Invalid`.
     """
-    if not 1 <= request.count <= EVENTS_KEPT:
-        raise Invalid(f"The number of events is {request.count}; expected 1 to {EVENTS_KEPT}")
     mission_id = await town.missions.find(request.mission)
     # A prefix is looked up in the index, a whole id is taken as it is.
     await town.missions.see(mission_id)
@@ -243,11 +242,14 @@ async def situation_of(town: Town, mission_id: MissionId) -> MissionSituation:
     named |= {watch.fix_task_id for watch in seen.watches}
     ids: list[TaskId] = sorted(task_id for task_id in named if task_id is not None)
     tasks = {task.id: task for task in await town.store.tasks_of(ids)}
+    open_ones = [task for state in OPEN for task in await town.store.tasks(state)]
+    agents = await town.store.agents()
     return MissionSituation(
         mission=seen.mission,
         items=seen.items,
         watches=seen.watches,
-        agents=await town.store.agents(),
+        agents=agents,
+        workers=workers(agents, open_ones),
         now=time.time(),
         runtimes=len(await town.placement.runtimes()),
         tasks=tasks,

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tinytown.actors.missions.compiler import Compiled, Objectives, compile_mission
-from tinytown.errors import BadMessage, Conflict, Invalid, MissionNotFound
+from tinytown.errors import BadMessage, Conflict, MissionNotFound
 from tinytown.graph import stages
 from tinytown.ids import short
 from tinytown.lifecycle import WorkItemState
 from tinytown.mission_records import Mission, SourceText, WorkItem
 from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.operations.bounds import whole
 from tinytown.runtime.operations.missions.names import home_text, label
 from tinytown.runtime.operations.missions.objectives import Asked, moved, stray, understood
 from tinytown.runtime.operations.missions.picking import live
@@ -55,7 +56,7 @@ class StartMission:
     docs: tuple[str, ...] = ()
     manifest: str | None = None
     depends: tuple[str, ...] = ()
-    max_parallel: int | None = None
+    max_parallel: int | None = whole("number of items at once", 1, MOST_AT_ONCE, default=None)
     no_reviewer: bool = False
     auto_merge: bool | None = None
     dry_run: bool = False
@@ -131,11 +132,8 @@ async def start_mission(town: Town, request: StartMission) -> MissionStarted:
 
 def _rules(town: Town, request: StartMission) -> Mission:
     usual = town.settings.mission
-    most = usual.max_parallel_items if request.max_parallel is None else request.max_parallel
-    if not 1 <= most <= MOST_AT_ONCE:
-        raise Invalid(f"The number of items at once is {most}; expected 1 to {MOST_AT_ONCE:,}")
     return Mission(
-        max_parallel_items=most,
+        max_parallel_items=request.max_parallel or usual.max_parallel_items,
         reviewer_required=usual.reviewer_required and not request.no_reviewer,
         auto_merge=usual.auto_merge if request.auto_merge is None else request.auto_merge,
         watch_interval_secs=usual.watch_interval_secs,

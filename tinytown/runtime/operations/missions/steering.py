@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tinytown import times
-from tinytown.lifecycle import MissionEvent, MissionState, WatchState
+from tinytown.actors.missions.actions import Plan
+from tinytown.actors.missions.reconcile import IN_WORK, LIVE, open_tasks
+from tinytown.lifecycle import MissionEvent, MissionState
 from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.operations.bounds import words
 from tinytown.runtime.operations.missions.changing import Decision, change_mission
 from tinytown.runtime.operations.missions.picking import one_mission, refuse_over
-from tinytown.runtime.operations.missions.reasons import IN_WORK
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 MOST_NOTES = 20
 """Notes that a mission keeps; older ones go."""
-
-_LIVE_WATCH = frozenset({WatchState.ACTIVE, WatchState.SNOOZED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class MissionResumed:
 class NoteMission:
     """Something that everybody who gets work of the mission is told from now on."""
 
-    message: str
+    message: str = words()
     mission: str | None = None
 
 
@@ -95,18 +95,13 @@ async def stop_mission(town: Town, request: StopMission) -> MissionStopped:
         after = Changed(mission, seen.items, seen.watches)
         if not request.force:
             return Decision(after, "mission.stopped", reason)
-        return Decision(after, "mission.failed", reason, _tasks(seen))
+        # What agents have of it: work, reviews, repairs.
+        dropped = open_tasks(Plan(seen.mission, seen.items, seen.watches))
+        return Decision(after, "mission.failed", reason, tuple(sorted(dropped)))
 
     made = await change_mission(town, await town.missions.find(request.mission), decide)
     in_work = () if request.force else tuple(item.key for item in made.after.items if item.state in IN_WORK)
     return MissionStopped(made.after.mission, in_work, made.cancelled)
-
-
-def _tasks(seen: SeenMission) -> tuple[TaskId, ...]:
-    """Everything that agents may have of it: work, reviews, repairs."""
-    named = [each for item in seen.items for each in (item.task_id, item.review_task_id)]
-    named += [watch.fix_task_id for watch in seen.watches]
-    return tuple(each for each in named if each is not None)
 
 
 @operation("mission.resume", Scope.MANAGE)
@@ -139,7 +134,7 @@ async def resume_mission(town: Town, request: ResumeMission) -> MissionResumed:
 
 def _at_once(watches: Iterable[Watch], now: times.Timestamp) -> Iterable[Watch]:
     for watch in watches:
-        yield replace(watch, next_due_at=now, failures=0) if watch.state in _LIVE_WATCH else watch
+        yield replace(watch, next_due_at=now, failures=0) if watch.state in LIVE else watch
 
 
 @operation("mission.note", Scope.WRITE)

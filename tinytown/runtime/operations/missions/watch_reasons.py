@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinytown import times
+from tinytown.actors.missions.reconcile import LIVE
 from tinytown.ids import short
-from tinytown.lifecycle import WatchState
 from tinytown.mission_records import EXTERNAL_GATE, GREEN
 from tinytown.runtime.operations.missions.names import address
 from tinytown.text import one_line
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from tinytown.mission_records import Mission, Watch, WorkItem
 
-_LIVE = frozenset({WatchState.ACTIVE, WatchState.SNOOZED})
 _LISTED = 5
 _LATE = 1.5
 """A next look that is further away than so many intervals was put off by a limit of GitHub."""
@@ -46,7 +45,7 @@ def of_watches(
     `mending` gives the name of the agent that mends what a watch has found, nothing when nobody does.
     """
     pull = item.pull or "its pull request"
-    live = [watch for watch in watches if watch.state in _LIVE]
+    live = [watch for watch in watches if watch.state in LIVE]
     for watch in live:
         if watch.failures:
             why = one_line(watch.last_result or "no reason given", 120)
