@@ -246,6 +246,17 @@ async def test_an_agent_cannot_start_a_mission(town: Town) -> None:
     assert (await begin(town, "1")).mission.state is MissionState.PLANNING
 
 
+async def test_a_host_that_nobody_works_with_gets_no_token(town: Town, hub: FakeGitHub) -> None:
+    strange = "https://git.evil.example/o/r/issues/1"
+    (town.root / "evil.toml").write_text(f'[[overrides]]\nissue = 1\ndepends_on = ["{strange}"]\n')
+    assert "GH_HOST=git.evil.example" in (await refused(town, Forbidden, strange)).hint
+    assert "git.evil.example" in str(await refused(town, Forbidden, "1", manifest="evil.toml"))
+    assert hub.calls == []
+
+    town.environ = {**town.environ, "GH_HOST": "git.evil.example"}
+    assert (await begin(town, strange, manifest="evil.toml", dry_run=True)).items
+
+
 async def test_no_token_is_said_and_none_is_stored(town: Town, hub: FakeGitHub) -> None:
     secret = hub.environ["GH_TOKEN"]
     await begin(town, "1")

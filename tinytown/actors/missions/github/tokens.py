@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from tinytown.actors.missions.references import GITHUB
+from tinytown.errors import Forbidden
+from tinytown.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,13 +88,29 @@ class Found:
         self._token = await find_token(self._host, self._environ) or token
 
 
+def refuse_strange(host: str, home: str | None, environ: Mapping[str, str]) -> None:
+    """Raise `Forbidden` for a host that neither GitHub runs nor the person works with.
+
+    The tokens for other hosts than GitHub's are not for a certain one, so whoever names a host would get them.
+    `home` is the host of the project's remote.
+    """
+    if not _of_github(host) and host not in (home, environ.get("GH_HOST", "").strip().lower()):
+        raise Forbidden(
+            f"{one_line(host, 80)} is not the host of this project, so it is not asked: it would be sent a token",
+            hint=f"If you work with it, set GH_HOST={one_line(host, 80)}.",
+        )
+
+
+def _of_github(host: str) -> bool:
+    return host == GITHUB or host.endswith(".ghe.com")
+
+
 async def find_token(host: str, environ: Mapping[str, str]) -> Token | None:
     """The token for a host: of the environment in the order of `gh help environment`, then of `gh` itself.
 
     None when there is none; public repositories can be read without, sixty times an hour.
     """
-    public = host == GITHUB or host.endswith(".ghe.com")
-    names = ("GH_TOKEN", "GITHUB_TOKEN") if public else ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+    names = ("GH_TOKEN", "GITHUB_TOKEN") if _of_github(host) else ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
     for name in names:
         if secret := _clean(environ.get(name, "")):
             return Token(secret, name)

@@ -94,7 +94,7 @@ async def start_mission(town: Town, request: StartMission) -> MissionStarted:
     other or are in another mission already, what GitHub says of an issue that cannot be read, and `RuntimeFailed`
     when the mission is stored, but nothing runs it.
     """
-    from tinytown.runtime.operations.missions.github import default_repository, read_issues
+    from tinytown.runtime.operations.missions.github import default_repository, read_issues, refuse_strangers
 
     rules = _rules(town, request)
     home = await default_repository(town)
@@ -108,6 +108,8 @@ async def start_mission(town: Town, request: StartMission) -> MissionStarted:
             depends=request.depends,
         )
     )
+    waited_for = (each for override in asked.overrides.values() for each in override.depends_on or ())
+    refuse_strangers(town.environ, home, (*asked.references, *waited_for))
     found = await read_issues(town.environ, asked.references)
     asked = moved(asked, found.issues)
     mission = replace(rules, home=home_text(home), objectives=_objectives(asked))
