@@ -188,6 +188,16 @@ async def test_a_limit_that_never_ends_is_told(hub: FakeGitHub, github: GitHub) 
         await github.get(ISSUE)
 
 
+async def test_nobody_is_let_wait_for_the_next_hour(hub: FakeGitHub, github: GitHub) -> None:
+    used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{START + 1800:.0f}"}
+    hub.faults = [Reply(403, {}, used_up)]
+
+    with pytest.raises(GitHubLimited, match="up to 31 min") as caught:
+        await github.get(ISSUE)
+
+    assert (caught.value.until, hub.slept) == (START + 1801, [])
+
+
 async def test_the_last_tenth_is_kept_for_people(hub: FakeGitHub, github: GitHub) -> None:
     hub.remaining["core"] = 400
     await github.get(ISSUE, background=True)

@@ -10,6 +10,7 @@ import json
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import ceil
 from random import Random
 from typing import TYPE_CHECKING, cast
 
@@ -52,6 +53,9 @@ AT_ONCE = 8
 
 TRIES = 4
 """How often a request that may be repeated is sent."""
+
+PATIENCE = 180.0
+"""Seconds that a person is let wait for a limit: a secondary one is over by then, that of the hour may not be."""
 
 LONGEST = 60.0
 """Seconds that one request may take in all: a server that sends a byte now and then would hold a place for ever."""
@@ -152,8 +156,9 @@ class GitHub:
         """What is at a path (`/repos/...`) or at the address of a following page.
 
         `background`: nobody waits for it, so it leaves the reserve alone and raises `GitHubLimited` instead of
-        waiting. What was read so many seconds ago is `recent` enough to be given again without a request. Raises
-        `GitHubMissing`, `GitHubDenied`, `GitHubRefused`, `GitHubFailed`.
+        waiting; a person waits for a limit that is over in `PATIENCE` seconds. What was read so many seconds ago is
+        `recent` enough to be given again without a request. Raises `GitHubMissing`, `GitHubDenied`, `GitHubRefused`,
+        `GitHubFailed`.
         """
         return await self._ask(_Request("GET", self._address(path), background=background, recent=recent))
 
@@ -220,7 +225,7 @@ class GitHub:
             if answer.what is Meaning.LIMITED:
                 self._hold(answer.headers, failures)
                 if failures + 1 >= TRIES:
-                    raise GitHubLimited("GitHub limits our requests", until=self._hold_until)
+                    raise self._limited()
             elif answer.what is Meaning.BROKEN:
                 if not request.repeatable or failures + 1 >= TRIES:
                     raise GitHubFailed(f"GitHub did not answer {request.method} {self._shown(request)}: {answer.fault}")
@@ -263,8 +268,8 @@ class GitHub:
         if reserved is not None:
             raise GitHubLimited("The rest of this hour's requests is kept for what people ask", until=reserved)
         while (left := self._hold_until - self._wall()) > 0:
-            if not request.waits:
-                raise GitHubLimited("GitHub limits our requests", until=self._hold_until)
+            if not request.waits or left > PATIENCE:
+                raise self._limited()
             await self._sleep(left)
 
     async def _send(
@@ -296,6 +301,10 @@ class GitHub:
         if wait is None:
             wait = SECONDARY_WAIT * 2**failures * (1 + self._random.random() / 2)
         self._hold_until = max(self._hold_until, self._wall() + wait)
+
+    def _limited(self) -> GitHubLimited:
+        minutes = max(1, ceil((self._hold_until - self._wall()) / 60))
+        return GitHubLimited(f"GitHub limits our requests for up to {minutes} min", until=self._hold_until)
 
     def _shown(self, request: _Request) -> str:
         return one_line(request.address.removeprefix(self._where.rest), 120)
