@@ -10,10 +10,12 @@ import pytest
 from runtime_parts import add
 from servers import RunningServer
 
+from tinytown.lifecycle import MissionState
 from tinytown.mission_records import Mission, WorkItem
 from tinytown.runtime.ground import survey
 from tinytown.runtime.operations.agents import Spawn, spawn
-from tinytown.runtime.operations.doctor import Check, Verdict, checkup
+from tinytown.runtime.operations.checks import Check, Verdict
+from tinytown.runtime.operations.doctor import checkup
 from tinytown.runtime.operations.initialize import InitRequest, initialize
 from tinytown.runtime.town import Town
 from tinytown.transport.blocking import run_sync
@@ -107,6 +109,26 @@ def test_a_mission_of_which_a_part_cannot_be_read_is_noticed(town: Town) -> None
     key = town.keys("mission_work", mission.id)
     run_sync(town.connection.execute("HSET", key, item.id, b"\xff"))
     assert key in examine(town.root)["records"].finding
+
+
+def test_the_token_of_a_mission_is_looked_for_and_never_shown(town: Town, tmp_path: Path) -> None:
+    none = {"PATH": str(tmp_path), "GH_TOKEN": "", "GITHUB_TOKEN": "", "GITHUB_APP_ID": ""}
+    assert not [name for name in examine(town.root, **none) if name.startswith("token")]
+    for home, state in (("github.com/o/r", MissionState.RUNNING), ("old.example/o/r", MissionState.COMPLETED)):
+        change = town.missions.create(town.store.change(), Changed(Mission(home=home, state=state), (), ()))
+        run_sync(town.store.commit(change))
+
+    check = examine(town.root, **none)["token for github.com"]
+    assert (check.verdict, "gh auth login" in check.advice) == (Verdict.WARN, True)
+    wide = examine(town.root, **none | {"GH_TOKEN": "ghp_hidden"})["token for github.com"]
+    assert wide.verdict is Verdict.OK
+    assert wide.finding.startswith("GH_TOKEN, of a kind that is good for all")
+    assert "hidden" not in wide.finding
+    fine = examine(town.root, **none | {"GITHUB_TOKEN": "github_pat_hidden"})
+    assert fine["token for github.com"].finding == "GITHUB_TOKEN"
+    assert "token for old.example" not in fine
+    app = examine(town.root, **none | {"GITHUB_APP_ID": "12"})["token for github.com"]
+    assert (app.verdict, "GITHUB_APP_PRIVATE_KEY" in app.finding) == (Verdict.FAIL, True)
 
 
 def test_a_server_that_cannot_be_reached_is_named(made: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +11,8 @@ from tinytown.ids import MissionId
 from tinytown.mission_records import Mission
 from tinytown.records import Agent, Task
 from tinytown.runtime.ground import Ground, survey
+from tinytown.runtime.operations.checks import Check, Checkup, Verdict
+from tinytown.runtime.operations.doctor_github import github_checks
 from tinytown.transport.files import TownFiles
 
 if TYPE_CHECKING:
@@ -22,36 +22,6 @@ if TYPE_CHECKING:
     from tinytown.transport.server import ServerStatus
 
 _DURABILITY = {"always": "durable", "fast": "fast", "none": "none"}
-
-
-class Verdict(StrEnum):
-    """How it looks."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; `advice` says what to do, empty when all is well."""
-
-    name: str
-    verdict: Verdict
-    finding: str
-    advice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkup:
-    """All checks, in order."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def healthy(self) -> bool:
-        """Nothing failed; warnings may be there."""
-        return all(check.verdict is not Verdict.FAIL for check in self.checks)
 
 
 FREE_BYTES = 256 << 20
@@ -190,6 +160,7 @@ def _town(ground: Ground, environ: Mapping[str, str]) -> Iterator[Check]:
                 yield Check("server", Verdict.OK, f"{ground.address.url}, nothing is thrown away")
             yield Check("data", Verdict.OK, "they are those of this town")
             yield from run_sync(_contents(town))
+            yield from github_checks(run_sync(town.missions.all()), environ)
     except (TownDataLost, TownNameTaken) as error:
         yield _failed("data", error)
 

@@ -37,6 +37,11 @@ class Token:
     def __str__(self) -> str:
         return f"the token of {self.source}"
 
+    @property
+    def wide(self) -> bool:
+        """It is of a kind (classic, or of an OAuth app as `gh`) that no repository bounds, by the way it begins."""
+        return self.secret.startswith(("ghp_", "gho_"))
+
 
 class TokenSource(Protocol):
     """Gives the token for each request, so that one can take the place of another."""
