@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from github_server import FakeGitHub
+from hub import clone, github_beside
 from person import FAKE_CLI, TT, Person
 
 from tinytown.cli.main import main
@@ -47,6 +49,17 @@ def town_dir(person: Person) -> Person:
     """The person in the directory of a new town named `demo`."""
     assert main(["init", "--name", "demo", "--town", str(person.directory)]) == 0
     return person
+
+
+@pytest.fixture
+def hub(person: Person, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
+    """A GitHub that `tt` finds, and the person's directory is a clone of what is there."""
+    clone(person.directory)
+    with github_beside() as fake:
+        for name, value in {**fake.environ, "NO_PROXY": "127.0.0.1"}.items():
+            person.environ[name] = value
+            monkeypatch.setenv(name, value)
+        yield fake
 
 
 SCRIPT = "#!/bin/sh\ncat > /dev/null\necho 'It is done.'\n"

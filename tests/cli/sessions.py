@@ -7,8 +7,10 @@ process by its own `main`; `cat FILE` and `echo $?` are known, too. A comment be
     <!-- given: file tasks.toml -->           the next block, of any language, becomes that file
     <!-- given: failed message -->            a message of the agent `backend` that failed for good
     <!-- given: a runtime -->                 a runtime that stays, and `claude` on the PATH, scripted
+    <!-- given: a GitHub -->                  a clone of acme/shop, whose issues are those of `hub.SHOP`
     <!-- given: no town -->                   an empty directory
     <!-- until: backend is idle -->           wait for it
+    <!-- until: mission is running -->        the same for the one mission
     <!-- varies -->                           compare each line only up to its first colon
     <!-- not run -->                          it needs a terminal, a network or much time
 
@@ -35,7 +37,6 @@ from person import TT, Person
 
 from tinytown.cli.main import main
 from tinytown.ids import SUPERVISOR_ID
-from tinytown.lifecycle import AgentState
 from tinytown.messages import Message, Work
 from tinytown.runtime.opening import open_blocking
 from tinytown.transport.blocking import run_sync
@@ -135,12 +136,18 @@ class Session:
         elif what == "failed message":
             self._bury()
         else:
-            assert what in ("no town", "a runtime"), f"nobody knows how to give {what!r}"
+            assert what in ("no town", "a runtime", "a GitHub"), f"nobody knows how to give {what!r}"
 
-    def until(self, name: str, state: AgentState) -> None:
-        """Wait until an agent is in a state."""
+    def until(self, name: str, state: str) -> None:
+        """Wait until an agent, or the mission, is in a state."""
+
+        def stands() -> str:
+            if name == "mission":
+                return run_sync(town.missions.all())[0].state
+            return run_sync(town.store.find_agent(name)).state
+
         with open_blocking(self.person.directory, environ=self.person.environ) as town:
-            wait_until(lambda: run_sync(town.store.find_agent(name)).state is state, what=f"{name} is {state}")
+            wait_until(lambda: stands() == state, what=f"{name} is {state}")
 
     def _bury(self) -> None:
         agent = self.person.agent("backend")
@@ -179,7 +186,7 @@ def _played(found: re.Match[str], session: Session) -> str:
             session.given(what)
         elif verb == "until":
             name, _, state = what.partition(" is ")
-            session.until(name, AgentState(state))
+            session.until(name, state)
     if found["language"] != "console" or "not run" in notes:
         return found[0]
     parts: list[str] = []

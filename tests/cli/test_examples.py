@@ -16,7 +16,9 @@ FILES = sorted(EXAMPLES.glob("*.md"))
 
 
 @pytest.mark.parametrize("document", FILES, ids=[each.stem for each in FILES])
-def test_a_session_prints_what_the_page_shows(document: Path, home: Person) -> None:
+def test_a_session_prints_what_the_page_shows(document: Path, home: Person, request: pytest.FixtureRequest) -> None:
+    if "given: a GitHub" in document.read_text(encoding="utf-8"):
+        request.getfixturevalue("hub")
     if "given: no town" not in document.read_text(encoding="utf-8"):
         assert main(["init", "--name", "my-project"]) == 0
     play(document, home)

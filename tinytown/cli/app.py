@@ -22,6 +22,7 @@ from tinytown.cli.grammar import (
     itself,
     mcp,
     messages,
+    mission,
     plan,
     repair,
     saving,
@@ -80,6 +81,7 @@ def build() -> App:
         ("logs", insight.logs),
         ("events", town.events),
         ("backlog", _backlog_app()),
+        ("mission", _mission_app()),
         ("plan", plan.plan),
         ("sync", plan.sync),
         ("dlq", _dead_letters_app()),
@@ -125,6 +127,26 @@ def _backlog_app() -> App:
     for command in (backlog.add, backlog.claim, backlog.assign_all, backlog.remove):
         group.command(command)
     group.command(backlog.list_items, name="list")
+    return group
+
+
+def _mission_app() -> App:
+    group = App(name="mission", help="Let agents work through GitHub issues until their pull requests are merged.")
+    commands: tuple[tuple[str, Callable[..., Invocation]], ...] = (
+        ("start", mission.start),
+        ("status", mission.status),
+        ("list", mission.list_missions),
+        ("stop", mission.stop),
+        ("resume", mission.resume),
+        ("note", mission.note),
+        ("why", mission.why),
+        ("approve", mission.approve),
+        ("reject", mission.reject),
+        ("events", mission.events),
+        ("dispatch", mission.dispatch),
+    )
+    for name, command in commands:
+        group.command(command, name=name)
     return group
 
 

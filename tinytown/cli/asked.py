@@ -117,6 +117,22 @@ class SyncAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class MissionStatusAsked:
+    """One mission, or all that are not over; `work` and `watch` say how much of each."""
+
+    run: str | None = None
+    work: bool = False
+    watch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchAsked:
+    """Work on missions in this process, until it is ended or `once`."""
+
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MigrateAsked:
     """Bring the keys of an older version to the town, after a question unless `force`; or only say which."""
 

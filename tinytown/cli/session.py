@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tinytown.cli.terminal import note
-from tinytown.errors import Invalid, NotInitialized, TooLarge
+from tinytown.errors import Invalid, NotInitialized, TooLarge, first_cause
 from tinytown.text import term_safe
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ def opened(common: Common) -> Iterator[Town]:
     from tinytown.runtime.opening import open_blocking
 
     with named_as_typed(common), open_blocking(Path(common.start), environ=os.environ) as town:
-        for line in town.notices:
-            note(f"Note: {line}")
-        if common.verbose:
-            note(f"tt: town '{town.name}' at {town.root}, Redis at {town.connection.address.url}")
+        _greet(town, common)
         yield town
+
+
+def _greet(town: Town, common: Common) -> None:
+    for line in town.notices:
+        note(f"Note: {line}")
+    if common.verbose:
+        note(f"tt: town '{town.name}' at {town.root}, Redis at {town.connection.address.url}")
 
 
 def ask(common: Common, operation: Callable[[Town, Req], Coroutine[object, object, Res]], request: Req) -> Res:
@@ -44,6 +48,26 @@ def ask(common: Common, operation: Callable[[Town, Req], Coroutine[object, objec
 
     with opened(common) as town:
         return run_sync(operation(town, request))
+
+
+def ask_with_trio(
+    common: Common, operation: Callable[[Town, Req], Coroutine[object, object, Res]], request: Req
+) -> Res:
+    """As `ask`, for an operation that needs more than Redis."""
+    import trio
+
+    from tinytown.runtime.opening import open_async
+
+    async def run() -> Res:
+        async with open_async(Path(common.start), environ=os.environ) as town:
+            _greet(town, common)
+            return await operation(town, request)
+
+    with named_as_typed(common):
+        try:
+            return trio.run(run)
+        except BaseExceptionGroup as group:
+            raise first_cause(group) from None
 
 
 @contextmanager
