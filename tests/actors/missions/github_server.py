@@ -71,6 +71,8 @@ class FakeGitHub:
     graphql_refusal: Reply | None = None
     without: frozenset[str] = frozenset()
     """Fields of GraphQL that it is too old for."""
+    largest_query: int = 1000
+    """Entries of a query that take it longer than it has."""
     points: int = 0
     """What all queries have cost."""
     remaining: dict[str, int] = field(default_factory=lambda: {"core": 5000, "graphql": 5000})
@@ -163,6 +165,8 @@ class FakeGitHub:
     def graphql(self, call: Call) -> Reply:
         if self.graphql_refusal is not None:
             return self.graphql_refusal
+        if call.body.count(b"repository(") > self.largest_query:
+            return Reply(502, {"message": "We couldn't respond to your request in time."})
         value, points = self.forge.ask(json.loads(call.body)["query"], without=self.without)
         self.points += points
         return Reply(200, value)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from github_server import FakeGitHub, Reply, serving
 
+from tinytown.actors.missions.github.client import TRIES
 from tinytown.actors.missions.github.failures import GitHubFailed
 from tinytown.actors.missions.github.pulls import (
     DETAIL,
@@ -55,6 +56,18 @@ async def test_details_are_asked_for_in_smaller_groups(hub: FakeGitHub) -> None:
 
     assert len(hub.calls) == -(-30 // DETAIL.at_once)
     assert all(found.values())
+
+
+async def test_a_query_that_is_too_much_for_github_is_taken_apart(hub: FakeGitHub) -> None:
+    for number in range(1, 26):
+        hub.pull(f"o/r#{number}")
+    hub.largest_query = 5
+
+    async with hub.client() as github:
+        found = await details(github, [ref(number) for number in range(1, 26)])
+
+    assert [pull.glance.reference.number for pull in found.values() if pull] == list(range(1, 26))
+    assert len(hub.calls) == TRIES + 5
 
 
 async def test_one_that_cannot_be_read_spoils_no_other(hub: FakeGitHub) -> None:

@@ -114,7 +114,7 @@ async def test_what_a_query_could_not_tell_is_asked_for_by_itself_and_never_take
     ("faults", "error"),
     [
         ([Reply(401, {"message": "Bad credentials"})], GitHubDenied),
-        ([Reply(200, {"errors": [{"message": "x"}], "data": {"r0": None}})], GitHubFailed),
+        ([Reply(200, {"errors": [{"message": "x"}], "data": {"r0": None}})] * 2, GitHubFailed),
         ([Reply(429, {}, {"Retry-After": "60"})], GitHubLimited),
         ([Reply(404, {}), Reply(401, {"message": "Bad credentials"})], GitHubDenied),
         ([Reply(404, {}), Reply(200, [])], GitHubFailed),

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from tinytown.actors.missions.github.answers import object_of
+from tinytown.actors.missions.github.failures import GitHubFailed, GitHubLimited
 from tinytown.errors import TownError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from tinytown.actors.missions.github.client import GitHub
     from tinytown.actors.missions.references import Reference
     from tinytown.messages import JsonObject
+
+PARTS = 5
+"""Into so many queries one is taken apart that GitHub could not answer."""
 
 _Asked = TypeVar("_Asked")
 _Got = TypeVar("_Got")
@@ -43,14 +48,33 @@ async def nodes(
     What GitHub could not tell this time is left out. Raises what `GitHub.graphql` raises.
     """
     found: dict[Reference, JsonObject | None] = {}
-    unique = list(dict.fromkeys(references))
-    for start in range(0, len(unique), wanted.at_once):
-        group = unique[start : start + wanted.at_once]
-        data = await github.graphql(query(group, wanted), background=background)
-        for at, reference in enumerate(group):
-            if (alias := f"r{at}") not in data.failed:
-                found[reference] = object_of(data.value.get(alias), "found") or None
+    for group in _groups(list(dict.fromkeys(references)), wanted.at_once):
+        try:
+            found |= await _asked(github, group, wanted, background=background)
+        except GitHubLimited:
+            raise
+        except GitHubFailed:
+            if len(group) == 1:
+                raise
+            # A query that takes GitHub more than its ten seconds fails as a whole, however often it is sent.
+            for part in _groups(group, ceil(len(group) / PARTS)):
+                found |= await _asked(github, part, wanted, background=background)
     return found
+
+
+async def _asked(
+    github: GitHub, group: Sequence[Reference], wanted: Wanted, *, background: bool
+) -> dict[Reference, JsonObject | None]:
+    data = await github.graphql(query(group, wanted), background=background)
+    return {
+        reference: object_of(data.value.get(f"r{at}"), "found") or None
+        for at, reference in enumerate(group)
+        if f"r{at}" not in data.failed
+    }
+
+
+def _groups(references: Sequence[Reference], size: int) -> Iterator[Sequence[Reference]]:
+    return (references[start : start + size] for start in range(0, len(references), size))
 
 
 def query(references: Sequence[Reference], wanted: Wanted) -> str:
