@@ -169,11 +169,15 @@ async def test_a_token_of_the_environment_goes_before_the_app(
 async def test_a_failure_on_the_way_to_a_token_is_told_as_one(hub: FakeGitHub, apps: Apps, opened: Open) -> None:
     async with opened() as clients:
         github = await clients.of("github.com", "o")
-        for faults in ([Reply(502, {})] * 4, [Reply(200, []), Reply(201, {})]):
-            apps.installed = {7: "O"}
-            hub.faults = faults
-            with pytest.raises((GitHubFailed, GitHubDenied)):
+        hub.faults = [Reply(200, [{"id": 7, "account": {"login": "O"}}])]
+        for made in ({}, {"token": "ghs_two words"}, []):
+            hub.faults.append(Reply(201, made))
+            with pytest.raises(GitHubFailed, match="gave no token") as caught:
                 await github.get(ISSUE)
+            assert "two words" not in str(caught.value)
+        hub.faults = [Reply(502, {})]
+        with pytest.raises(GitHubFailed, match="status 502"):
+            await github.get(ISSUE)
         hub.faults = []
         await github.get(ISSUE)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from tinytown.actors.missions.github.failures import GitHubDenied, GitHubFailed
-from tinytown.actors.missions.github.tokens import Token
+from tinytown.actors.missions.github.tokens import Token, clean_secret
 from tinytown.text import one_line
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ class Installation:
                     self._id = await self._found()
                 since = self._github.now()
                 made = await self._github.change("POST", f"/app/installations/{self._id}/access_tokens", {})
-                secret = made.get("token") if isinstance(made, dict) else None
-                if not isinstance(secret, str):
+                secret = clean_secret(str(made.get("token") or "")) if isinstance(made, dict) else ""
+                if not secret:
                     raise GitHubFailed(f"GitHub gave no token for {self._app.source}")
                 self._token, self._since = Token(secret, self._app.source), since
             return self._token

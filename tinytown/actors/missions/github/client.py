@@ -315,7 +315,11 @@ def _decoded(raw: bytes) -> JsonValue:
 
 
 def _fault(error: Exception) -> str:
-    return "its answer is not JSON" if isinstance(error, json.JSONDecodeError) else one_line(repr(error), 120)
+    if isinstance(error, json.JSONDecodeError):
+        return "its answer is not JSON"
+    if isinstance(error, httpx2.TimeoutException | trio.TooSlowError):
+        return "it took too long"
+    return one_line(str(error) or type(error).__name__, 120)
 
 
 def _refusal(answer: _Answer, request: _Request) -> GitHubRefused:

@@ -22,7 +22,7 @@ class GitHubFailed(TownError):
 
     code = "github_failed"
     http_status = 502
-    default_hint = "It is tried again by itself."
+    default_hint = "Try again in a while; a mission that has begun does so by itself."
 
 
 class GitHubLimited(GitHubFailed):

@@ -117,7 +117,7 @@ async def find_token(host: str, environ: Mapping[str, str]) -> Token | None:
     """
     names = ("GH_TOKEN", "GITHUB_TOKEN") if _of_github(host) else ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
     for name in names:
-        if secret := _clean(environ.get(name, "")):
+        if secret := clean_secret(environ.get(name, "")):
             return Token(secret, name)
     secret = await _from_gh(host, environ)
     return Token(secret, "gh auth token") if secret else None
@@ -136,11 +136,14 @@ async def _from_gh(host: str, environ: Mapping[str, str]) -> str:
             )
         except OSError:
             return ""
-        return _clean(done.stdout.decode("ascii", "replace")) if done.returncode == 0 else ""
+        return clean_secret(done.stdout.decode("ascii", "replace")) if done.returncode == 0 else ""
     return ""
 
 
-def _clean(secret: str) -> str:
-    """The secret without white space around it; nothing when it could not stand in a header."""
+def clean_secret(secret: str) -> str:
+    """The secret without white space around it; nothing when it could not stand in a header.
+
+    A header that cannot be sent is shown in the error, and the secret with it.
+    """
     secret = secret.strip()
     return secret if secret.isascii() and secret.isprintable() and " " not in secret else ""
