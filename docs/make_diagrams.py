@@ -1,4 +1,4 @@
-"""Writes the state diagrams of `docs/architecture.md` from the tables of `tinytown.lifecycle`.
+"""Writes the state diagrams of `docs/architecture.md` and `docs/missions.md` from the tables of `tinytown.lifecycle`.
 
 The diagrams are never edited by hand: run `python docs/make_diagrams.py` after a table was changed. A test fails
 when the committed ones are stale.
@@ -19,10 +19,14 @@ from typing import TYPE_CHECKING
 from tinytown.lifecycle import MACHINES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from enum import StrEnum
 
-DOCUMENT = Path(__file__).with_name("architecture.md")
+DOCUMENTS: Mapping[Path, tuple[str, ...]] = {
+    Path(__file__).with_name("architecture.md"): tuple(MACHINES),
+    Path(__file__).with_name("missions.md"): ("mission", "work item", "watch"),
+}
+"""Which diagrams each document has."""
 
 _MARKED = re.compile(r"(<!-- diagram: (?P<name>[a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -40,11 +44,11 @@ def diagram(table: Mapping[StrEnum, Mapping[StrEnum, StrEnum]]) -> str:
     return "\n".join(lines)
 
 
-def redrawn(document: str) -> str:
-    """The document with every diagram as the tables have it now; `ValueError` unless each is there once."""
+def redrawn(document: str, names: Collection[str] = tuple(MACHINES)) -> str:
+    """The document with its diagrams as the tables have them now; `ValueError` unless each of these is there once."""
     marked = sorted(found["name"] for found in _MARKED.finditer(document))
-    if marked != sorted(MACHINES):
-        raise ValueError(f"the document has diagrams of {marked}, the tables are {sorted(MACHINES)}")
+    if marked != sorted(names):
+        raise ValueError(f"the document has diagrams of {marked}, the tables are {sorted(names)}")
 
     def draw(found: re.Match[str]) -> str:
         return f"{found[1]}```mermaid\n{diagram(MACHINES[found['name']])}\n```\n{found[3]}"
@@ -54,12 +58,14 @@ def redrawn(document: str) -> str:
 
 def main() -> int:
     """Redraws the diagrams; with `--check` only says whether they are stale (exit 1)."""
-    before = DOCUMENT.read_text(encoding="utf-8")
-    after = redrawn(before)
-    if "--check" in sys.argv[1:]:
-        return int(before != after)
-    DOCUMENT.write_text(after, encoding="utf-8")
-    return 0
+    stale = False
+    for path, names in DOCUMENTS.items():
+        before = path.read_text(encoding="utf-8")
+        after = redrawn(before, names)
+        stale = stale or before != after
+        if "--check" not in sys.argv[1:]:
+            path.write_text(after, encoding="utf-8")
+    return int(stale and "--check" in sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ _FIXED = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?"), "2026-01-15 09:30"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b(?!T)"), "2026-01-15"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "09:30:00"),
-    (re.compile(r"\b\d+(?:\.\d+)?s\b"), "2s"),
+    (re.compile(r"(?<!interval: )\b\d+(?:\.\d+)?s\b"), "2s"),
     (re.compile(r"\btt_[A-Za-z0-9_-]{43}"), "tt_" + "x" * 43),
     (re.compile(r"(?<=\btt_)[A-Za-z0-9_-]{5}(?=\.\.\.)"), "xxxxx"),
     (re.compile(r"(?<=Id: )[A-Za-z0-9_-]{8}$|(?<=' \()[A-Za-z0-9_-]{8}(?=\)$)", re.MULTILINE), "k3yId123"),

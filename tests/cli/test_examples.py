@@ -36,3 +36,9 @@ def test_every_command_has_an_example_on_its_page() -> None:
         lines = [f"{line} " for line in shown.get(name, ())]
         missing += [each for each in within or [name] if not any(line.startswith(f"tt {each} ") for line in lines)]
     assert not missing, f"write a session into docs/cli/examples for: {', '.join(missing)}"
+
+
+@pytest.mark.usefixtures("hub")
+def test_the_mission_of_its_page_is_completed(home: Person) -> None:
+    assert main(["init", "--name", "my-project"]) == 0
+    play(EXAMPLES.parents[1] / "missions.md", home)

@@ -111,6 +111,12 @@ GATED = item(23, _I.PENDING, "a/b#9")
             "waits for one of the 2 places: Issue #24, Issue #25 in work",
         ),
         ([item(state=_I.READY)], {"agents": ()}, _F.NO_AGENT, "waits for an agent, and none is alive"),
+        (
+            [item(state=_I.READY)],
+            {"agents": (replace(BOB, state=AgentState.ERROR),)},
+            _F.NO_AGENT,
+            "and none is alive: 'bob' is in error",
+        ),
         ([item(state=_I.READY)], {"agents": (BOB,)}, _F.AGENTS_BUSY, "waits for an agent, and all are busy: bob"),
         (
             [item(state=_I.READY), replace(REVIEW, id=WorkItemId("other"), number=30, key="o/r#30")],

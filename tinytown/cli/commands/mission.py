@@ -71,7 +71,7 @@ def status(request: MissionStatusAsked, common: Common) -> int:
     for number, block in enumerate(blocks):
         say(*([""] if number else []), *block)
     if not blocks:
-        say(render.EMPTY)
+        say(render.NONE_ACTIVE)
     return 0
 
 
@@ -83,7 +83,7 @@ def list_missions(request: ListMissions, common: Common) -> int:
     if common.json:
         _dump(render.encoded_list(found))
     else:
-        say(*render.listing(found))
+        say(*render.listing(found, everything=request.everything))
     _warn(f"Mission {each} cannot be read as a whole" for each in found.damaged)
     return 0
 

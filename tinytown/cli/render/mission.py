@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tinytown.actors.missions.reconcile import LIVE
+from tinytown.actors.missions.reconcile import IN_WORK, LIVE
 from tinytown.cli.render.encode import fields_of
 from tinytown.cli.terminal import cells, fit
 from tinytown.ids import short
@@ -54,6 +54,7 @@ ITEMS = {
 }
 
 EMPTY = "No missions. Run 'tt mission start --issue <ISSUE>' to start one."
+NONE_ACTIVE = "No active missions. Start one with 'tt mission start --issue <ISSUE>', or see all: tt mission list --all"
 REASON = 300
 SHOWN_TEXT = 2_000
 """Characters of a stranger's text; more is in the issue itself."""
@@ -95,10 +96,10 @@ def _entry(mark: str, label: str, title: str, after: str = "") -> str:
     return f"{before}{fit(title, cells(before) + cells(after))}{after}"
 
 
-def listing(found: MissionList) -> list[str]:
+def listing(found: MissionList, *, everything: bool) -> list[str]:
     """Many missions, one line each."""
     if not found.missions:
-        return [EMPTY]
+        return [EMPTY if everything else NONE_ACTIVE]
     return [f"🎯 Missions: {len(found.missions)}", *(_line(each) for each in found.missions)]
 
 
@@ -149,7 +150,9 @@ def held(view: MissionView) -> list[str]:
 
 def _item(view: ItemView, *, why: bool, held: MissionFact) -> list[str]:
     item = view.item
-    after = f" (→ {term_safe(view.agent_name, lines=False)})" if view.agent_name else ""
+    # What is ready again still knows who had it; nobody has it now.
+    owned = view.agent_name and item.state in (*IN_WORK, WorkItemState.BLOCKED)
+    after = f" (→ {term_safe(view.agent_name, lines=False)})" if owned else ""
     lines = [_entry(f"{ITEMS[item.state]} {item.state:<8}", view.label, item.title, after)]
     if not why:
         return lines

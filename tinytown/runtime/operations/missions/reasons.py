@@ -221,6 +221,10 @@ def _ready(situation: MissionSituation, item: WorkItem) -> MissionReason:
         listed = _listed(situation.called(each) for each in in_work)
         return MissionReason(MissionFact.NO_PLACE, f"waits for one of the {most} places: {listed} in work")
     if not situation.workers:
+        broken = next((agent.name for agent in situation.agents if agent.state is AgentState.ERROR), None)
+        if broken is not None:
+            text = f"waits for an agent, and none is alive: '{broken}' is in error"
+            return MissionReason(MissionFact.NO_AGENT, text, f"tt why {broken}")
         return MissionReason(MissionFact.NO_AGENT, "waits for an agent, and none is alive", "tt spawn worker-1")
     idle = [worker for worker in situation.workers if worker.idle]
     if not idle:
