@@ -37,6 +37,7 @@ from tinytown.times import Timestamp, timestamp
 from tinytown.transport.connection import Reply, Value
 from tinytown.transport.delivery import Control, ControlKind, Fence
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
+from tinytown.transport.shelves import Shelves
 
 if TYPE_CHECKING:
     from tinytown.actors.agent import CheckTasks, RunRound
@@ -387,6 +388,7 @@ class Runtime:
             SchedulerParts(
                 store=town.store,
                 missions=town.missions,
+                shelves=Shelves(town.connection, town.keys, town.limits),
                 placement=town.placement,
                 journal=town.journal,
                 runtime=self.card.id,

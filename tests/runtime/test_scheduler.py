@@ -14,6 +14,7 @@ from tinytown.ids import MissionId
 from tinytown.lifecycle import AgentState, MissionEvent, MissionState, TaskState, WorkItemState
 from tinytown.mission_records import Mission, SourceText, WorkItem
 from tinytown.times import now
+from tinytown.transport.delivery import DeadLetter
 from tinytown.transport.missions import Changed, SeenMission, update_mission
 
 
@@ -173,6 +174,26 @@ async def test_an_agent_that_ends_gives_its_item_to_another_and_its_task_is_canc
 
     assert await missions.ends(mission) is MissionState.COMPLETED
     assert (await stage.store.task(first)).state is TaskState.CANCELLED
+    await runtime.end()
+
+
+async def test_a_task_that_became_a_dead_letter_is_given_to_nobody_else_before_a_person_has_looked(
+    clock: MockClock, stage: Stage, missions: Missions
+) -> None:
+    ada = await stage.agent("ada", state=AgentState.IDLE)
+    fence = await stage.town.fence(ada, await stage.town.begin(lease=1e6))
+    runtime = await Runtime(stage).start()
+    mission = await missions.begin({"a": []})
+    await trio.sleep(1)
+    (delivery,) = (await stage.town.claim(fence)).deliveries
+    await stage.agent("bob")
+    runtime.lifeline.look_at_everybody()
+    await stage.mailbox.settle(fence, [(delivery, DeadLetter("it failed five times"))])
+    await trio.sleep(1)
+
+    (item,) = (await missions.see(mission)).items
+    assert (item.waits_for, item.attempts) == ("person", 1)
+    assert [task.state for task in await stage.store.tasks()] == [TaskState.CANCELLED]
     await runtime.end()
 
 

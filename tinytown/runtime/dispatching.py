@@ -20,6 +20,7 @@ from tinytown.actors.missions.scheduler import Scheduler, SchedulerParts
 from tinytown.errors import TownError, Unavailable
 from tinytown.transport.multiplexed import MultiplexedConnection
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
+from tinytown.transport.shelves import Shelves
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -87,6 +88,7 @@ async def _scheduler(town: Town) -> AsyncIterator[Scheduler]:
         SchedulerParts(
             store=town.store,
             missions=town.missions,
+            shelves=Shelves(town.connection, town.keys, town.settings.limits),
             placement=town.placement,
             journal=town.journal,
             runtime=card.id,

@@ -29,6 +29,7 @@ from tinytown.transport.journal import Journal
 from tinytown.transport.mailbox import Mailbox
 from tinytown.transport.missions import Missions
 from tinytown.transport.placement import Placement, RuntimeCard
+from tinytown.transport.shelves import Shelves
 from tinytown.transport.store import Store
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class Parts:
             SchedulerParts(
                 store=self._store,
                 missions=self._missions,
+                shelves=Shelves(self._connection, self._ground.keys, self._ground.settings.limits),
                 placement=self._placement,
                 journal=self._journal,
                 runtime=self._card.id,

@@ -6,15 +6,15 @@ nothing counted against it, or drops it; either is one script, so that of two wh
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
 
 from tinytown import times
 from tinytown.errors import BadMessage
-from tinytown.ids import AgentId
-from tinytown.messages import LANES, Message, Priority
+from tinytown.ids import AgentId, TaskId
+from tinytown.messages import LANES, Message, Priority, TaskAssign
 from tinytown.transport import scripts
 
 if TYPE_CHECKING:
@@ -90,6 +90,14 @@ class Shelves:
                 if len(found) < _PAGE:
                     break
                 begin = f"({found[-1].place}"
+
+    async def tasks(self) -> set[TaskId]:
+        """The tasks that messages told of which lie here."""
+        if not any((await self.counts()).values()):
+            return set()
+        async with aclosing(self.all()) as letters:
+            bodies = [letter.message.body async for letter in letters if letter.message is not None]
+        return {TaskId(body.task_id) for body in bodies if isinstance(body, TaskAssign)}
 
     async def redeliver(self, letters: Sequence[Shelved], by: str) -> list[int]:
         """Put them back at the end of their lanes. For each: 1 done, 0 gone meanwhile, or why not.

@@ -23,6 +23,7 @@ from tinytown.mission_records import GREEN, Mission, SourceText, WorkItem
 from tinytown.records import Agent, Task
 from tinytown.times import timestamp
 from tinytown.transport.missions import Changed, SeenMission
+from tinytown.transport.shelves import Shelves
 
 HOME = Repository("github.com", "o", "r")
 
@@ -62,6 +63,7 @@ class Course:
             placed.fence,
             store=self.town.store,
             missions=self.town.missions,
+            shelves=Shelves(self.town.connection, self.town.keys, self.town.limits),
             clients=self.clients,
             bugbots=("cursor",),
             tick_secs=30.0,

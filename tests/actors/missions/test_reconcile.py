@@ -77,6 +77,21 @@ def test_work_that_was_completed_is_left_to_whoever_looks_for_its_pull_request()
     assert reconciled(plan, there, NOW) == plan
 
 
+def test_work_that_was_put_aside_goes_to_a_person_and_to_nobody_else_by_itself() -> None:
+    there = replace(town(task(WORK)), aside={WORK})
+
+    item = reconciled(in_work(), there, NOW).item(FIRST)
+
+    assert (item.state, item.waits_for) == (WorkItemState.BLOCKED, "person")
+    assert "tt dlq" in str(item.reason)
+
+
+def test_a_review_and_a_repair_that_were_put_aside_are_asked_for_again() -> None:
+    assert reconciled(in_review(), replace(town(task(REVIEW)), aside={REVIEW}), NOW).item(FIRST).review_task_id is None
+    plan = reconciled(in_repair(), replace(town(task(REPAIR)), aside={REPAIR}), NOW)
+    assert plan.watches[0].handled == ("lost/pr_checks/aa",)
+
+
 def test_an_item_follows_its_task_to_another_agent() -> None:
     other = AgentId("other")
     there = Town({other: replace(ADA, id=other)}, {WORK: task(WORK, lambda task: task.assign(other))})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tinytown.times import Timestamp
     from tinytown.transport.delivery import Fence
     from tinytown.transport.missions import Missions
+    from tinytown.transport.shelves import Shelves
     from tinytown.transport.store import Store
 
 
@@ -40,6 +41,7 @@ class MissionActor:
         *,
         store: Store,
         missions: Missions,
+        shelves: Shelves,
         clients: Clients,
         bugbots: Collection[str],
         tick_secs: float,
@@ -53,7 +55,7 @@ class MissionActor:
         self._fence = fence
         self._mission_id = mission_id
         self._tick_secs = tick_secs
-        self._ticking = Ticking(store, missions, now, lambda pull, finding: explain(looks, pull, finding))
+        self._ticking = Ticking(store, missions, shelves, now, lambda pull, finding: explain(looks, pull, finding))
         self._outlook = Outlook(mission_id, fence, self._ticking, clients, looks, bugbots, monotonic)
         self._outside = Bell()
 

@@ -17,7 +17,7 @@ from tinytown.mission_records import EXTERNAL_GATE
 from tinytown.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from tinytown.actors.missions.actions import Plan
     from tinytown.ids import AgentId, TaskId
@@ -36,17 +36,23 @@ _LOST = "lost"
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """What there is in the town: every agent by its id, and those tasks of the mission that exist."""
+    """What there is in the town: every agent by its id, and those tasks of the mission that exist.
+
+    `aside` are tasks whose agent will not be told of them again: their message is a dead letter or in quarantine.
+    """
 
     agents: Mapping[AgentId, Agent]
     tasks: Mapping[TaskId, Task]
+    aside: Collection[TaskId] = ()
 
     def is_lost(self, task: Task | None) -> bool:
-        """Nobody will end this task: it is gone, or its agent is, or its agent has ended."""
+        """Nobody will end this task: it is gone or put aside, or its agent is gone or has ended."""
         if task is None:
             return True
         if task.state.is_terminal or task.assigned_to is None:
             return False
+        if task.id in self.aside:
+            return True
         agent = self.agents.get(task.assigned_to)
         return agent is None or agent.state.is_terminal
 
@@ -112,6 +118,10 @@ def reconciled(plan: Plan, town: Town, now: Timestamp) -> Plan:
 
 def _worked(item: WorkItem, town: Town, now: Timestamp) -> WorkItem:
     task = town.tasks.get(item.task_id) if item.task_id is not None else None
+    if task is not None and task.id in town.aside and not task.state.is_terminal:
+        # It may well be the task that kills whoever gets it, so nobody else gets it by itself.
+        reason = "its task failed whoever had it again and again, and was put aside (see 'tt dlq')"
+        return item.after(WorkItemEvent.BLOCK, now, reason=reason, waits_for="person")
     if task is None or town.is_lost(task):
         why = "its task is gone" if task is None else "its agent has ended"
         return outcomes.work_lost(item, now, why)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tinytown.transport.journal import Journal
     from tinytown.transport.missions import Missions
     from tinytown.transport.placement import Placement
+    from tinytown.transport.shelves import Shelves
     from tinytown.transport.store import Store
 
 _LET_GO_WITHIN = 2.0
@@ -49,6 +50,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 _FREEING = frozenset({"agent", "round"})
 """The nouns of events after which an agent may be free."""
 
+_ASIDE = "dead_letter"
+"""The noun of events that tell of a message which its agent will not get again; it may have been a task."""
+
 
 @dataclass(frozen=True, slots=True)
 class SchedulerParts:
@@ -56,6 +60,7 @@ class SchedulerParts:
 
     store: Store
     missions: Missions
+    shelves: Shelves
     placement: Placement
     journal: Journal
     runtime: RuntimeId
@@ -214,6 +219,7 @@ class Scheduler:
             fence,
             store=parts.store,
             missions=parts.missions,
+            shelves=parts.shelves,
             clients=clients,
             bugbots=parts.bugbots,
             tick_secs=parts.tick_secs,
@@ -266,8 +272,9 @@ class Scheduler:
                 self._hear(event)
 
     def _hear(self, event: Event) -> None:
-        if event.type.partition(".")[0] in _FREEING:
-            self._ring_all(hungry=True)
+        noun = event.type.partition(".")[0]
+        if noun in _FREEING or noun == _ASIDE:
+            self._ring_all(hungry=noun in _FREEING)
         if event.task is not None:
             for actor in self._actors.values():
                 if event.task in actor.last.waits_for:

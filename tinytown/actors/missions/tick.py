@@ -27,7 +27,7 @@ from tinytown.actors.missions.planner import plan
 from tinytown.actors.missions.reconcile import OPEN, Town, finished, open_tasks, reconciled, workers
 from tinytown.errors import AgentNotFound, Full, MailboxFull, TaskNotFound
 from tinytown.ids import AgentId
-from tinytown.lifecycle import WorkItemState
+from tinytown.lifecycle import TaskState, WorkItemState
 from tinytown.transport.missions import ACTIVE, Changed
 from tinytown.transport.store import Raced
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tinytown.times import Timestamp
     from tinytown.transport.delivery import Fence
     from tinytown.transport.missions import Missions, SeenMission
+    from tinytown.transport.shelves import Shelves
     from tinytown.transport.store import Change, Seen, Store
 
 _TAKEN_BACK = "The mission does not need it any more."
@@ -69,6 +70,7 @@ class Ticking:
 
     store: Store
     missions: Missions
+    shelves: Shelves
     now: Callable[[], Timestamp]
     explain: Callable[[str, str], str] = lambda _, finding: finding
 
@@ -108,7 +110,9 @@ class Ticking:
         agents = await self.store.agents()
         tasks = await self.store.tasks_of(sorted(open_tasks(before)))
         open_ones = [task for state in OPEN for task in await self.store.tasks(state)]
-        town = Town({agent.id: agent for agent in agents}, {task.id: task for task in tasks})
+        waiting = {task.id for task in tasks if task.state is TaskState.ASSIGNED}
+        aside = waiting & await self.shelves.tasks() if waiting else waiting
+        town = Town({agent.id: agent for agent in agents}, {task.id: task for task in tasks}, aside)
         now = self.now()
         middle = reconciled(before, town, now)
         team = [each for each in workers(agents, open_ones) if each.id not in avoided]
