@@ -18,6 +18,7 @@ from tinytown.actors.missions.github.pulls import (
     details,
     glances,
 )
+from tinytown.actors.missions.github.queries import query
 from tinytown.actors.missions.references import Reference, Repository
 
 HOME = Repository("github.com", "o", "r")
@@ -78,6 +79,20 @@ async def test_one_that_cannot_be_read_spoils_no_other(hub: FakeGitHub) -> None:
 
     assert found[ref(2)] is None
     assert found[ref(1)] is not None
+
+
+async def test_one_with_a_hidden_part_is_not_told_as_if_that_were_all(hub: FakeGitHub) -> None:
+    hub.pull("o/r#1").check("ci", "FAILURE")
+    hub.pull("o/r#2")
+    answer, _ = hub.forge.ask(query([ref(1), ref(2)], SLIM))
+    answer["data"]["r0"]["found"]["rollup"] = None  # type: ignore[call-overload, index]
+    hidden = {"type": "FORBIDDEN", "message": "not accessible", "path": ["r0", "found", "rollup"]}
+    hub.faults = [Reply(200, {**answer, "errors": [hidden]})]
+
+    async with hub.client() as github:
+        found = await glances(github, [ref(1), ref(2)])
+
+    assert list(found) == [ref(2)]
 
 
 async def test_no_data_at_all_is_a_failure_that_says_why(hub: FakeGitHub) -> None:

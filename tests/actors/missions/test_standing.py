@@ -84,6 +84,12 @@ async def test_where_graphql_is_refused_rest_tells_the_same(hub: FakeGitHub, git
     assert hub.calls[-1].path == "/graphql"
 
 
+async def test_a_token_without_any_scope_reads_over_rest_what_is_public(hub: FakeGitHub, github: GitHub) -> None:
+    hub.faults = [Reply(200, {"errors": [{"type": "INSUFFICIENT_SCOPES", "message": "Your token has not ..."}]})]
+
+    assert list((await standings(github, refs(KEYS))).values()) == EXPECTED
+
+
 async def test_without_a_token_rest_is_asked_at_once(hub: FakeGitHub) -> None:
     async with GitHub.open(Endpoints(hub.url, f"{hub.url}/graphql"), None) as github:
         assert list((await standings(github, refs(KEYS))).values()) == EXPECTED

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _ABSENT = frozenset({"NOT_FOUND", "FORBIDDEN", "INSUFFICIENT_SCOPES"})
 """What the errors of a query call what is not there, or not to be read: the answer, and no illness."""
 
+_ENTRY = 2
+"""How long the path to an entry of our queries is: its repository, and what is found there."""
+
 _OLDER = "undefinedField"
 """What they call a field that this GitHub does not have yet."""
 
@@ -39,13 +42,19 @@ def data_of(value: JsonValue) -> Data:
     errors = objects(answer.get("errors"))
     data = answer.get("data")
     if isinstance(data, dict):
-        paths = [each.get("path") for each in errors if each.get("type") not in _ABSENT]
+        paths = [each.get("path") for each in errors if not _tells_absence(each)]
         if all(isinstance(path, list) and path for path in paths):
             return Data(data, frozenset(str(path[0]) for path in paths if isinstance(path, list)))
     text = f"GitHub could not answer a query: {reason(value)}"
-    if any(isinstance(said := each.get("extensions"), dict) and said.get("code") == _OLDER for each in errors):
+    if any(object_of(each, "extensions").get("code") == _OLDER or each.get("type") in _ABSENT for each in errors):
         raise GitHubUnsupported(text, status=422)
     raise GitHubFailed(text)
+
+
+def _tells_absence(error: JsonObject) -> bool:
+    """It is of a whole entry. Where a part is hidden, its checks, say, the rest must not be taken for all."""
+    path = error.get("path")
+    return error.get("type") in _ABSENT and isinstance(path, list) and len(path) <= _ENTRY
 
 
 def limited(value: JsonValue) -> bool:
