@@ -64,6 +64,8 @@ class FakeGitHub:
     faults: list[Reply] = field(default_factory=list)
     faults_after: dict[str, Reply] = field(default_factory=dict)
     """Answered once in place of what was asked (`PUT /path`), which is done all the same."""
+    refusals: dict[str, Reply] = field(default_factory=dict)
+    """Answered once to what was asked (`PUT /path`), which is not done."""
     logins: dict[str, str] = field(default_factory=dict)
     app: Callable[[Call], Reply] | None = None
     """Answers below `/app`."""
@@ -129,6 +131,8 @@ class FakeGitHub:
             return self.faults.pop(0)
         if self.app is not None and call.path.startswith("/app"):
             return self.app(call)
+        if refusal := self.refusals.pop(f"{call.method} {call.path}", None):
+            return refusal
         secret = call.headers.get("authorization", "").removeprefix("Bearer ")
         if self.logins and secret and secret not in self.logins:
             return Reply(401, {"message": "Bad credentials"})

@@ -172,12 +172,17 @@ async def test_what_broke_off_runs_again_and_what_failed_does_not(hub: FakeGitHu
     assert await rerun_broken(github, PULL, pull.head) == 0
 
 
-async def test_a_run_that_may_not_be_repeated_leaves_the_others(hub: FakeGitHub, github: GitHub, pull: Pull) -> None:
-    for run in (1, 2):
+async def test_a_run_without_a_failed_job_is_repeated_as_a_whole_and_one_that_may_not_be_is_left(
+    hub: FakeGitHub, github: GitHub, pull: Pull
+) -> None:
+    for run in (1, 2, 3):
         pull.check(f"job {run}", "CANCELLED", run=run)
-    hub.faults_after["POST /repos/o/r/actions/runs/1/rerun-failed-jobs"] = Reply(403, {"message": "already running"})
+    for refused in ("1/rerun-failed-jobs", "2/rerun-failed-jobs", "2/rerun"):
+        hub.refusals[f"POST /repos/o/r/actions/runs/{refused}"] = Reply(403, {"message": "cannot be retried"})
 
-    assert await rerun_broken(github, PULL, pull.head) == 1
+    assert await rerun_broken(github, PULL, pull.head) == 2
+
+    assert pull.repo.reruns == [1, 3]
 
 
 async def test_a_head_has_suites_when_something_checks_it(hub: FakeGitHub, github: GitHub, pull: Pull) -> None:

@@ -83,22 +83,27 @@ async def update_branch(github: GitHub, pull: Reference, head: str) -> str | Non
 async def rerun_broken(github: GitHub, pull: Reference, head: str) -> int:
     """Have the workflow runs of this head that broke off run again; how many those are.
 
-    Each is asked for once. A run that GitHub will not repeat is left as it is.
+    Each is asked for once: its failed jobs, or all when GitHub finds none that failed. A run that it will not repeat
+    is left as it is.
     """
     repository = f"/repos/{pull.repository.full_name}"
     path = f"{repository}/actions/runs?head_sha={head}&per_page=100"
     runs = objects(await github.pages(path, name="workflow_runs", background=True))
     broken = [run for run in runs if run.get("conclusion") in BROKEN_OFF]
-    begun = 0
-    for run in broken:
+    begun = [await _rerun(github, f"{repository}/actions/runs/{run.get('id')}") for run in broken]
+    return sum(begun)
+
+
+async def _rerun(github: GitHub, run: str) -> bool:
+    for what in ("rerun-failed-jobs", "rerun"):
         try:
-            await github.change("POST", f"{repository}/actions/runs/{run.get('id')}/rerun-failed-jobs", {})
+            await github.change("POST", f"{run}/{what}", {})
         except GitHubRefused as error:
             if error.status == 401:
                 raise
         else:
-            begun += 1
-    return begun
+            return True
+    return False
 
 
 async def has_suites(github: GitHub, pull: Reference, head: str) -> bool:

@@ -223,7 +223,7 @@ _RULES: tuple[tuple[str, re.Pattern[str], _Rule], ...] = tuple(
         ("GET", r"/commits/([^/]+)/check-suites", _suites),
         ("POST", r"/statuses/([^/]+)", _note_status),
         ("GET", r"/actions/runs", _runs),
-        ("POST", r"/actions/runs/(\d+)/rerun-failed-jobs", _rerun),
+        ("POST", r"/actions/runs/(\d+)/rerun(?:-failed-jobs)?", _rerun),
         ("POST", r"/git/refs", _push),
         ("PATCH", r"/git/refs/heads/(.+)", _push),
         ("GET", r"/git/ref/heads/(.+)", _branch),
