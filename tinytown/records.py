@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from tinytown import times
@@ -66,10 +67,10 @@ class Record:
     def to_json(self) -> JsonObject:
         """The JSON object; fields that are None are left out."""
         out: JsonObject = {}
-        for item in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, item.name)
+        for name, _ in _members(cast("type", type(self))):
+            value = getattr(self, name)
             if value is not None:
-                out[item.name] = list(value) if isinstance(value, tuple) else value
+                out[name] = list(value) if isinstance(value, tuple) else value
         return out
 
     def encode(self) -> bytes:
@@ -82,10 +83,10 @@ class Record:
         if not isinstance(value, dict):
             raise BadMessage(f"a record ({cls.kind}) is a JSON object")
         given = {}
-        for item in fields(cls):  # type: ignore[arg-type]
-            found = value.get(item.name)
+        for name, base in _members(cast("type", cls)):
+            found = value.get(name)
             if found is not None:
-                given[item.name] = _convert(cls.kind, item.name, str(item.type), found)
+                given[name] = _convert(cls.kind, name, base, found)
         try:
             return cls(**given)
         except TypeError:
@@ -103,8 +104,13 @@ _ENUMS: dict[str, type[StrEnum]] = {
 }
 
 
-def _convert(kind: str, name: str, annotation: str, value: JsonValue) -> JsonValue | tuple[JsonValue, ...]:
-    base = annotation.partition(" | ")[0]
+@cache
+def _members(cls: type) -> tuple[tuple[str, str], ...]:
+    """The names of a record's fields, and their types without None: looked up once for each class."""
+    return tuple((item.name, str(item.type).partition(" | ")[0]) for item in fields(cls))
+
+
+def _convert(kind: str, name: str, base: str, value: JsonValue) -> JsonValue | tuple[JsonValue, ...]:
     if base in _ENUMS:
         try:
             return _ENUMS[base](str(value))

@@ -17,12 +17,13 @@ from tinytown.messages import decode_json
 from tinytown.transport import scripts
 from tinytown.transport.delivery import Fence
 from tinytown.transport.mailbox import RECOVERY_WINDOW_MS
+from tinytown.transport.questions import Question, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tinytown.config import Limits
-    from tinytown.transport.connection import Connection, Value
+    from tinytown.transport.connection import Connection, Reply, Value
     from tinytown.transport.keys import Keys
 
 
@@ -138,19 +139,30 @@ class Placement:
 
     async def runtimes(self) -> list[RuntimeCard]:
         """The runtimes whose lease has not passed, by the server's clock."""
-        time, leases = await self._connection.pipeline(
-            [("TIME",), ("ZRANGE", self._keys("runtimes"), 0, -1, "WITHSCORES")]
-        )
-        seconds, microseconds = map(int, cast("list[bytes]", time))
-        now = seconds * 1000 + microseconds // 1000
-        living = [
-            RuntimeId(member.decode()) for member, deadline in _scored(cast("list[object]", leases)) if deadline >= now
-        ]
-        if not living:
-            return []
-        keys = [self._keys("runtime", runtime) for runtime in living]
-        cards = cast("list[bytes | None]", await self._connection.execute("MGET", *keys, repeat=True))
-        return [RuntimeCard.decode(raw) for raw in cards if raw is not None]
+        (living,) = await ask(self._connection, self.living())
+        (found,) = await ask(self._connection, self.cards(living))
+        return found
+
+    def living(self) -> Question[list[RuntimeId]]:
+        """The ids of the runtimes whose lease has not passed, by the server's clock."""
+        return Question([("TIME",), ("ZRANGE", self._keys("runtimes"), 0, -1, "WITHSCORES")], _living)
+
+    def cards(self, runtimes: Sequence[RuntimeId]) -> Question[list[RuntimeCard]]:
+        """What these runtimes say of themselves."""
+        keys = [self._keys("runtime", runtime) for runtime in runtimes]
+        return Question([("MGET", *keys)] if keys else [], _cards)
+
+
+def _living(replies: Sequence[Reply]) -> list[RuntimeId]:
+    time, leases = cast("tuple[list[bytes], list[object]]", replies)
+    seconds, microseconds = map(int, time)
+    now = seconds * 1000 + microseconds // 1000
+    return [RuntimeId(member.decode()) for member, deadline in _scored(leases) if deadline >= now]
+
+
+def _cards(replies: Sequence[Reply]) -> list[RuntimeCard]:
+    found = cast("list[bytes | None]", replies[0]) if replies else []
+    return [RuntimeCard.decode(raw) for raw in found if raw is not None]
 
 
 def _scored(reply: list[object]) -> list[tuple[bytes, float]]:

@@ -60,6 +60,11 @@ class Script:
         self._digest = _sha1(source(self.name))
         return reply
 
+    def command(self, prefix: str, *arguments: Value) -> tuple[Value, ...]:
+        """The command that runs it, for what is asked together with others: with its text, as that needs no second
+        try."""
+        return ("EVAL", source(self.name), 1, prefix, *arguments)
+
 
 def _sha1(text: str) -> str:
     from hashlib import sha1
@@ -76,6 +81,7 @@ CLAIM = Script("claim")
 SETTLE = Script("settle")
 RENEW = Script("renew")
 GLANCE = Script("glance")
+PENDING = Script("pending")
 SWEEP = Script("sweep")
 REDELIVER = Script("redeliver")
 DISCARD = Script("discard")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from tinytown.errors import AgentNotFound, BadMessage, LeaseLost, TaskNotFound
@@ -19,6 +20,7 @@ from tinytown.messages import decode_json
 from tinytown.records import Agent, Event, Record, Task
 from tinytown.transport import scripts
 from tinytown.transport.mailbox import LANE_NUMBER, checked, pairs, refuse, send_header
+from tinytown.transport.questions import Question, ask
 from tinytown.transport.waiting import Waiting, index_writes
 
 if TYPE_CHECKING:
@@ -242,13 +244,24 @@ class Store:
 
     async def agents(self) -> list[Agent]:
         """Every agent but the supervisor, in the order of creation."""
-        names = cast("list[bytes]", await self._connection.execute("HVALS", self._keys("names"), repeat=True))
-        found = await self.agents_of([AgentId(raw.decode()) for raw in names])
-        return sorted(found, key=lambda agent: (agent.created_at, agent.name))
+        (agent_ids,) = await ask(self._connection, self.everybody())
+        return in_order(await self.agents_of(agent_ids))
 
     async def agents_of(self, agent_ids: Sequence[AgentId]) -> list[Agent]:
         """Those of these agents that there are."""
-        return await self._records(Agent, "agent", agent_ids)
+        (found,) = await ask(self._connection, self.these(agent_ids))
+        return found
+
+    def everybody(self) -> Question[list[AgentId]]:
+        """The ids of all agents but the supervisor, in no order."""
+        return Question(
+            [("HVALS", self._keys("names"))],
+            lambda replies: [AgentId(raw.decode()) for raw in cast("list[bytes]", replies[0])],
+        )
+
+    def these(self, agent_ids: Sequence[AgentId]) -> Question[list[Agent]]:
+        """Those of these agents that there are."""
+        return self._question(_agent, "agent", agent_ids)
 
     async def names(self) -> dict[AgentId, str]:
         """The name of every agent by its id."""
@@ -365,19 +378,38 @@ class Store:
             return after
 
     async def _records(self, record: type[_R], key: str, ids: Sequence[str]) -> list[_R]:
-        if not ids:
-            return []
+        (found,) = await ask(self._connection, self._question(record.decode, key, ids))
+        return found
+
+    def _question(self, decode: Callable[[bytes], _R], key: str, ids: Sequence[str]) -> Question[list[_R]]:
         names = [self._keys(key, identifier) for identifier in ids]
-        found = cast("list[bytes | None]", await self._connection.execute("MGET", *names, repeat=True))
-        records = []
-        for raw in found:
-            if raw is not None:
-                try:
-                    records.append(record.decode(raw))
-                except BadMessage:
-                    # One damaged record must not hide the others; `tt doctor` lists it.
-                    continue
-        return records
+        return Question(
+            [("MGET", *names)] if names else [],
+            lambda replies: _sound(decode, cast("list[bytes | None]", replies[0]) if replies else []),
+        )
+
+
+def in_order(agents: Iterable[Agent]) -> list[Agent]:
+    """Agents in the order of creation."""
+    return sorted(agents, key=lambda agent: (agent.created_at, agent.name))
+
+
+@lru_cache(1024)
+def _agent(raw: bytes) -> Agent:
+    # Agents are read again and again, and change seldom: the same bytes are the same record, which is frozen.
+    return Agent.decode(raw)
+
+
+def _sound(decode: Callable[[bytes], _R], raws: Iterable[bytes | None]) -> list[_R]:
+    records = []
+    for raw in raws:
+        if raw is not None:
+            try:
+                records.append(decode(raw))
+            except BadMessage:
+                # One damaged record must not hide the others; `tt doctor` lists it.
+                continue
+    return records
 
 
 def _sent(message: Message) -> Event:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from tinytown.errors import BadMessage
 from tinytown.messages import Message
+from tinytown.transport.questions import Question
+from tinytown.transport.scripts import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST = 1000
 """Messages of one lane that are looked at; more are counted only in `waiting`."""
+
+_CHUNK = 50
+"""Agents that one script looks at: for so long nobody else is served."""
 
 # Our own encoder writes the type fourth; anything else is decoded.
 _TYPE = re.compile(rb'\{"id":"[\w-]*","from":"[\w-]*","to":"[\w-]*","type":"(\w+)"')
@@ -78,14 +83,43 @@ class Waiting:
 
     @property
     def counts(self) -> Counts:
-        """By what they ask for; bytes that are no message are left out."""
-        kinds = [kind for raw in self.raws if (kind := _kind(raw)) is not None]
-        return Counts(
-            kinds.count(Kind.TASK),
-            kinds.count(Kind.QUERY),
-            kinds.count(Kind.INFORMATIONAL),
-            kinds.count(Kind.CONFIRMATION),
-        )
+        """By what they ask for."""
+        return counts_of(self.raws)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What lies in the lanes of one agent, counted: of each lane the first `MOST`; `total` counts all."""
+
+    counts: Counts
+    total: int
+    in_hand: int
+
+
+def counts_of(raws: Iterable[bytes]) -> Counts:
+    """Messages by what they ask for; bytes that are no message are left out. Of ours the beginnings will do."""
+    kinds = [kind for raw in raws if (kind := _kind(raw)) is not None]
+    if not kinds:
+        return Counts()
+    return Counts(
+        kinds.count(Kind.TASK),
+        kinds.count(Kind.QUERY),
+        kinds.count(Kind.INFORMATIONAL),
+        kinds.count(Kind.CONFIRMATION),
+    )
+
+
+def pending_for(town: Town, agent_ids: Sequence[AgentId]) -> Question[list[Pending]]:
+    """How much waits for each of these agents."""
+    chunks = [agent_ids[at : at + _CHUNK] for at in range(0, len(agent_ids), _CHUNK)]
+    return Question(
+        [PENDING.command(town.keys.prefix, MOST, *chunk) for chunk in chunks],
+        lambda replies: [
+            Pending(counts_of(beginnings), total, in_hand)
+            for reply in replies
+            for beginnings, total, in_hand in cast("list[tuple[list[bytes], int, int]]", reply)
+        ],
+    )
 
 
 async def look(town: Town, agent_ids: Sequence[AgentId]) -> list[Waiting]:

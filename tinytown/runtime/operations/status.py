@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from tinytown.lifecycle import TaskState
-from tinytown.runtime.operations.pending import look
+from tinytown.runtime.operations.pending import pending_for
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.worktrees import checkout_of
 from tinytown.transport.address import Address
+from tinytown.transport.questions import Question, ask
+from tinytown.transport.store import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tinytown.runtime.operations.tasks import TaskView
     from tinytown.runtime.operations.worktrees import Checkout
     from tinytown.runtime.town import Town
+    from tinytown.transport.connection import Value
     from tinytown.transport.placement import RuntimeCard
 
 _ROUND_ENDS = frozenset({"round.finished", "round.failed", "round.cut"})
@@ -75,26 +78,29 @@ class TownStatus:
 @operation("town.status", Scope.READ)
 async def status(town: Town, request: Status) -> TownStatus:
     """Show the state of the town."""
-    agents = await town.store.agents()
-    waiting = await look(town, [agent.id for agent in agents])
+    store, placement = town.store, town.placement
+    ids, living, counts = await ask(town.connection, store.everybody(), placement.living(), tallied(town))
+    found, pending, runtimes = await ask(
+        town.connection, store.these(ids), pending_for(town, ids), placement.cards(living)
+    )
+    waiting = dict(zip(ids, pending, strict=True))
     rounds = await _last_rounds(town) if request.deep else {}
-    counts = await tally(town)
     return TownStatus(
         name=town.name,
         root=str(town.root),
         redis_url=redis_url(town),
         durability=town.settings.redis.durability if town.ground.server is not None else "external",
-        runtimes=tuple(await town.placement.runtimes()),
+        runtimes=tuple(runtimes),
         agents=tuple(
             AgentStatus(
                 agent,
-                found.total,
-                found.counts,
-                found.in_hand,
+                waiting[agent.id].total,
+                waiting[agent.id].counts,
+                waiting[agent.id].in_hand,
                 tuple(rounds.get(agent.id, ())),
                 checkout_of(town.root, agent),
             )
-            for agent, found in zip(agents, waiting, strict=True)
+            for agent in in_order(found)
         ),
         task_counts=dict(zip(TaskState, counts, strict=False)),
         backlog=counts[-3],
@@ -107,9 +113,15 @@ async def status(town: Town, request: Status) -> TownStatus:
 
 async def tally(town: Town) -> list[int]:
     """How many tasks are in each state, in the backlog, among the dead letters, in quarantine."""
-    commands = [("SCARD", town.keys("tasks_in", state)) for state in TaskState]
+    (counts,) = await ask(town.connection, tallied(town))
+    return counts
+
+
+def tallied(town: Town) -> Question[list[int]]:
+    """What `tally` tells."""
+    commands: list[tuple[Value, ...]] = [("SCARD", town.keys("tasks_in", state)) for state in TaskState]
     commands += [("LLEN", town.keys("backlog")), ("XLEN", town.keys("dlq")), ("XLEN", town.keys("quarantine"))]
-    return cast("list[int]", await town.connection.pipeline(commands, repeat=True))
+    return Question(commands, lambda replies: cast("list[int]", list(replies)))
 
 
 async def _last_rounds(town: Town) -> dict[str, list[Event]]:

@@ -103,7 +103,9 @@ class OperationEndpoint:
         self.operation = operation
         self._repeats = repeats
         self._together: Shared[Answer] = Shared()
-        self.schema = RequestSchema(operation, route.wire, given=tuple(self.path_fields().values()))
+        self.path_fields = self._path_fields()
+        self.schema = RequestSchema(operation, route.wire, given=tuple(self.path_fields.values()))
+        self._result = operation.result
 
     @property
     def method(self) -> str:
@@ -130,7 +132,7 @@ class OperationEndpoint:
         """Its request comes in the body; otherwise in the query."""
         return self.method in BODY_METHODS
 
-    def path_fields(self) -> Mapping[str, str]:
+    def _path_fields(self) -> Mapping[str, str]:
         """The names in the template, and the fields of the request that they are."""
         names = [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
         by_wire = {wire: name for name, wire in self.route.wire.names.items()}
@@ -154,11 +156,11 @@ class OperationEndpoint:
         raise AssertionError(self.path)
 
     async def _answer(self, call: Call) -> Answer:
-        given = {name: call.path[part] for part, name in self.path_fields().items()}
+        given = {name: call.path[part] for part, name in self.path_fields.items()}
         pairs, page = call.query(), self.route.page
         wanted = None
         if page is not None:
-            wanted, pairs = take(pairs, page, self.operation.result)
+            wanted, pairs = take(pairs, page, self._result)
         if self.takes_body:
             if pairs:
                 raise BadRequest("This takes no query: what is asked for goes into the body, as JSON")

@@ -98,7 +98,7 @@ def _operation(endpoint: OperationEndpoint, results: ResultSchemas, bodies: dict
     route = endpoint.route
     schema, definitions = endpoint.schema.json_schema()
     bodies |= definitions
-    parameters = [_in_path(name) for name in endpoint.path_fields()]
+    parameters = [_in_path(name) for name in endpoint.path_fields]
     described: dict[str, Any] = {
         "operationId": _id_of(endpoint),
         "summary": endpoint.operation.summary,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from tinytown.errors import TownError
+from tinytown.web.doors.body import announces_body
 from tinytown.web.refusals import UnknownRoute
 from tinytown.web.routes.call import Answer, Call
 from tinytown.web.routes.matching import RouteMap
@@ -73,8 +74,8 @@ class TownRouter:
         if endpoint.is_stream:
             await endpoint.stream(call, receive, send)
             return
-        message = await receive()
-        call = replace(call, body=bytes(message.get("body", b"")))
+        if announces_body(call.scope):
+            call = replace(call, body=bytes((await receive()).get("body", b"")))
         answer = await (endpoint if endpoint.hot else self._quart).answer(call)
         await answer.send(send, with_body=call.scope["method"] != "HEAD")
 

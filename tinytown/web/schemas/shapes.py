@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from tinytown.messages import Message
@@ -84,34 +85,47 @@ SHAPES: Mapping[str, Shape] = {
 
 def present(value: object) -> JsonValue:
     """The JSON value of a result."""
-    if isinstance(value, Message | Record):
+    # What there is most of comes first.
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [present(item) for item in value]
+    if isinstance(value, (Record, Message)):
         return value.to_json()
     if isinstance(value, Shelved):
         return _shelved(value)
     if is_dataclass(value):
-        return _shaped(value, SHAPES.get(type(value).__name__, _PLAIN))
+        return _shaped(value)
     if isinstance(value, Mapping):
         return {str(key): present(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [present(item) for item in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
     return str(value)
 
 
 _PLAIN = Shape()
 
 
-def _shaped(value: object, shape: Shape) -> JsonObject:
+@cache
+def _members(kind: type) -> tuple[Shape, tuple[tuple[str, str], ...]]:
+    """The shape of a class, and of the fields that it shows beside its head the names, here and there."""
+    shape = SHAPES.get(kind.__name__, _PLAIN)
+    hidden = {shape.head, *shape.left_out}
+    return shape, tuple(
+        (each.name, shape.renamed.get(each.name, each.name))
+        for each in fields(kind)
+        if each.repr and each.name not in hidden
+    )
+
+
+def _shaped(value: object) -> JsonObject:
+    shape, members = _members(cast("type", type(value)))
     shown: JsonObject = dict(cast("JsonObject", present(getattr(value, shape.head)))) if shape.head else {}
-    for each in fields(value):  # type: ignore[arg-type]
-        name = each.name
+    for name, there in members:
         found = getattr(value, name)
-        if name == shape.head or name in shape.left_out or found is None or not each.repr:
+        if found is None or (shape.head and found in ("", ())):
             continue
-        if shape.head and found in ("", ()):
-            continue
-        shown[shape.renamed.get(name, name)] = present(found)
+        shown[there] = present(found)
     for name, path in shape.also.items():
         shown[name] = present(follow(value, path))
     return shown
