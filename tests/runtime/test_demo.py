@@ -9,16 +9,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import demo_ground
 import pytest
+from demo_ground import Ground
 
 from tinytown.actors.prompts import Entry, build_prompt
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.messages import AckType, Confirmation, Message, TaskAssign, Work
 from tinytown.records import Agent, Task
-from tinytown.runtime.demo import play, run
+from tinytown.runtime.demo import play
 from tinytown.runtime.demo.brief import Item, read_brief
 from tinytown.runtime.demo.order import TASK, first_version, read_order, second_version, text_of_tests
 from tinytown.runtime.demo.view import View
@@ -26,52 +27,6 @@ from tinytown.runtime.demo.workshop import run_tests
 from tinytown.runtime.opening import open_blocking
 from tinytown.runtime.operations.status import Status, status
 from tinytown.transport.blocking import run_sync
-
-GIT = shutil.which("git") or ""
-
-
-@dataclass
-class Ground:
-    """A user with an empty home, and a directory to play in."""
-
-    home: Path
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def directory(self) -> Path:
-        return self.home / "play"
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-    def play(self) -> int:
-        return run(directory=self.directory, announce=self.lines.append, colour=False)
-
-    def git(self, *arguments: str) -> str:
-        done = subprocess.run([GIT, *arguments], cwd=self.directory, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    def replace_git(self, script: str) -> None:
-        """Put a `git` before the real one that does this with the commits of agents."""
-        program = self.home / "bin" / "git"
-        program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\ncase "$*" in *--author*) {script};; esac\nexec {GIT} "$@"\n')
-        program.chmod(0o755)
-
-    def left_running(self) -> list[str]:
-        """What still runs and has to do with this user's home."""
-        found = []
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit() and process.name != str(os.getpid()):
-                try:
-                    words = (process / "cmdline").read_bytes()
-                    told = words + (process / "environ").read_bytes() + os.fsencode((process / "cwd").readlink())
-                except OSError:
-                    continue
-                if os.fsencode(self.home) in told:
-                    found.append(words.replace(b"\0", b" ").decode())
-        return found
 
 
 @pytest.fixture
@@ -90,21 +45,8 @@ def ground(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Ground]:
     """One demonstration for all that is to be said of one that goes well."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = Path(tempfile.mkdtemp(prefix="tt")).resolve()
-        patch.setenv("HOME", str(home))
-        patch.delenv("XDG_STATE_HOME", raising=False)
-        # What a user may have set must not reach into it.
-        patch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-        patch.setenv("GIT_DIR", str(home / "nowhere"))
-        patch.setenv("TINYTOWN_AGENT_ID", "somebody")
-        here = Ground(home)
-        assert here.play() == 0, here.text
-        patch.delenv("GIT_DIR")
-        patch.delenv("TINYTOWN_AGENT_ID")
-        patch.delenv("REDIS_URL")
+    with demo_ground.shown() as here:
         yield here
-        shutil.rmtree(home)
 
 
 def test_each_agent_has_committed_its_part(shown: Ground) -> None:

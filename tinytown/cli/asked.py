@@ -46,9 +46,10 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The demonstration, in this directory or in a temporary one."""
+    """The demonstration, of agents or of a mission, in this directory or in a temporary one."""
 
     directory: str | None = None
+    mission: bool = False
 
 
 @dataclass(frozen=True, slots=True)

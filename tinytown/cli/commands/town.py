@@ -186,4 +186,9 @@ def demo(request: Demo, common: Common) -> int:
 
     directory = request.directory or common.town
     # Its lines are safe already, and hold the colours that were asked for.
-    return run(directory=None if directory is None else Path(directory), announce=_print, colour=terminal.colours())
+    return run(
+        directory=None if directory is None else Path(directory),
+        announce=_print,
+        colour=terminal.colours(),
+        mission=request.mission,
+    )

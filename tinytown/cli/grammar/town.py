@@ -110,10 +110,12 @@ def demo(
     directory: Annotated[Path | None, Parameter(help="Where to build it. [default: a temporary directory]")] = None,
     /,
     *,
+    mission: Annotated[Flag, Parameter(help="Show a mission: three issues become merged pull requests.")] = False,
     options: Options = QUIET,
 ) -> Invocation:
     """Watch three scripted agents work together; needs no account and no network.
 
     Example: tt demo
     """
-    return Invocation("demo", asked.Demo(None if directory is None else str(directory)), options.common())
+    request = asked.Demo(None if directory is None else str(directory), mission)
+    return Invocation("demo", request, options.common())

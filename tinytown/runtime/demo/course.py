@@ -22,7 +22,7 @@ from tinytown.runtime.demo.view import DIM, GREEN, View
 from tinytown.text import term_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 INTERRUPTED = 130
 
@@ -33,14 +33,14 @@ T = TypeVar("T")
 class Play(Generic[T]):
     """What is shown. `perform` does it, within `limit` seconds; `show` tells what came of it.
 
-    `show` raises `TownError` when that is not what was wanted. `way` are commands for whoever looks around
-    afterwards, with what they are good for.
+    `show` raises `TownError` when that is not what was wanted. `way` gives commands for whoever looks around
+    afterwards, with what they are good for; it gets None when nothing came of the play.
     """
 
     limit: float
     perform: Callable[[Stage, View], T]
     show: Callable[[Stage, View, T], None]
-    way: tuple[tuple[str, str], ...]
+    way: Callable[[T | None], Sequence[tuple[str, str]]]
 
 
 def run(play: Play[T], *, directory: Path | None, announce: Callable[[str], None], colour: bool) -> int:
@@ -52,10 +52,10 @@ def run(play: Play[T], *, directory: Path | None, announce: Callable[[str], None
         view.failed(error.message, error.hint)
         return 1
     status = INTERRUPTED
-    result: list[T] = []
+    result: T | None = None
     try:
         with limited(play.limit, f"The demonstration was not over within {play.limit:.0f} s"):
-            result.append(play.perform(stage, view))
+            result = play.perform(stage, view)
         status = 0
     except KeyboardInterrupt:
         view.happened("🛑", "Interrupted; ending what runs")
@@ -64,9 +64,9 @@ def run(play: Play[T], *, directory: Path | None, announce: Callable[[str], None
         view.failed(str(error), getattr(error, "hint", ""))
     finally:
         _clear(stage, view, now=status != 0)
-    for each in result:
-        status = _show_results(play, stage, view, each)
-    _show_way(play, stage, view)
+    if result is not None:
+        status = _show_results(play, stage, view, result)
+    _show_way(play.way(result), stage, view)
     return status
 
 
@@ -95,7 +95,7 @@ def show_log(stage: Stage, view: View) -> None:
     view.plain(*(f"  {term_safe(line)}" for line in commits))
 
 
-def _show_way(play: Play[T], stage: Stage, view: View) -> None:
+def _show_way(way: Sequence[tuple[str, str]], stage: Stage, view: View) -> None:
     """Where it is and how to look around, in commands that work in the shell that `tt demo` was started from."""
     steps = [(f"cd {_quoted(stage.root)}", "")]
     state = stage.state_directory()
@@ -105,7 +105,7 @@ def _show_way(play: Play[T], stage: Stage, view: View) -> None:
         if own_tt := _tt_to_name():
             steps.append((f"alias tt={_quoted(own_tt)}", "it is not on your PATH"))
         steps += [
-            *play.way,
+            *way,
             ("tt stop --redis", "end the server that 'tt' starts when you look"),
             (f"rm -r {_quoted(stage.root)} {_quoted(state)}", "remove it all"),
         ]

@@ -54,7 +54,9 @@ _WAY = (
 
 def run(*, directory: Path | None, announce: Callable[[str], None], colour: bool) -> int:
     """See `tinytown.runtime.demo.run`."""
-    return course.run(Play(LIMIT, _perform, _show, _WAY), directory=directory, announce=announce, colour=colour)
+    return course.run(
+        Play(LIMIT, _perform, _show, lambda _: _WAY), directory=directory, announce=announce, colour=colour
+    )
 
 
 def _perform(stage: Stage, view: View) -> list[Credit]:
