@@ -16,8 +16,11 @@ import pytest
 from github_server import FakeGitHub
 from hub import clone, github_beside
 from person import FAKE_CLI, TT, Person
+from runtime_parts import user
 
 from tinytown.cli.main import main
+
+__all__ = ("home", "person", "town_dir", "user")
 
 
 @pytest.fixture
