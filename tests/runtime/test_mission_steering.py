@@ -21,11 +21,12 @@ from tinytown.errors import (
     TooLarge,
     WorkItemNotFound,
 )
-from tinytown.ids import AgentId, TaskId, new_id, short
+from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId, new_id, short
 from tinytown.lifecycle import MissionState, TaskState, WorkItemState
 from tinytown.messages import Informational
 from tinytown.mission_records import Mission, Watch
 from tinytown.records import Agent
+from tinytown.runtime.caller import Caller, Scope
 from tinytown.runtime.operations.missions.gates import ApproveItem, ItemDecided, RejectItem, approve_item, reject_item
 from tinytown.runtime.operations.missions.showing import MissionEvents, mission_events
 from tinytown.runtime.operations.missions.steering import (
@@ -243,6 +244,17 @@ def test_the_text_of_a_stranger_is_approved_as_it_was_stored(town: Town, mission
     assert (after.needs_approval, after.state, after.waits_for) == (False, WorkItemState.READY, None)
     with pytest.raises(Conflict, match="waits for nobody's approval"):
         approve(town, "1")
+
+
+def test_the_conductor_reviews_but_approves_no_text_of_a_stranger(town: Town, mission: Mission, ada: Agent) -> None:
+    set_item(town, mission, 2, needs_approval=True, author="eve")
+    in_review(town, mission, 1, ada.id)
+    town.caller = Caller("agent", SUPERVISOR_ID, "conductor", frozenset(Scope))
+
+    with pytest.raises(Forbidden, match="Only a person approves the text of eve"):
+        approve(town, "2")
+    assert item_of(town, mission, 2).needs_approval
+    assert approve(town, "1").item.waits_for == "merge"
 
 
 def test_a_rejected_text_is_never_worked_on(town: Town, mission: Mission) -> None:

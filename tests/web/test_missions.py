@@ -70,6 +70,7 @@ async def test_a_mission_is_started_shown_and_steered(made: Path, town: Town, hu
         assert started["id"] == mission_id
         (listed,) = (await hall.get("/v1/missions", state="planning"))["missions"]
         assert (listed["id"], listed["items"], listed["done"]) == (mission_id, 2, 0)
+        assert "tinytown_missions_active 1.0\n" in (await hall.client.get("/metrics")).text
         again = await hall.post("/v1/missions", asked, 409)
         assert "is in mission" in again["detail"]
 

@@ -54,6 +54,7 @@ CAPABILITIES = """\
 - `tt spawn NAME [--role ROLE]` - create an agent
 - `tt assign AGENT "task"` - give it work; `--review reviewer` lets the reviewer decide when it is done
 - `tt backlog add "task" --tags a,b`, `tt backlog list`, `tt backlog claim TASK AGENT` - work without an owner
+- `tt mission start -i 23 -i 24`, `tt mission status --work`, `tt mission why` - have GitHub issues worked through
 - `tt task show TASK`, `tt task complete TASK --result "summary"` - look at a task, mark it done
 - `tt send AGENT "text"`, `--query`, `--info` - speak to an agent
 - `tt status --deep`, `tt list`, `tt why AGENT`, `tt logs AGENT` - check progress

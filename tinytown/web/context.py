@@ -10,12 +10,15 @@ from tinytown.runtime.caller import EVERYTHING, Scope
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinytown.messages import JsonValue
     from tinytown.web.asgi import AsgiScope
 
 Access: TypeAlias = Scope | Literal["public", "known"]
 """What a route wants: nothing; any credential that is good; or one that holds the scope."""
 
 _KEY = "tinytown"
+_OBJECTS = {"mission_id": "mission", "task_id": "task", "message_id": "message", "agent_id": "agent", "id": "agent"}
+"""The members that say what an answer is about, the first of them that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,12 @@ def request_id_of(scope: AsgiScope) -> str:
 def note_object(scope: AsgiScope, what: str) -> None:
     """Say what this request changes, such as `agent/<id>`: the audit names it beside the path."""
     asked_of(scope).object = what
+
+
+def object_of(shown: JsonValue) -> str:
+    """What an answer is about, such as `agent/<id>`; empty where it does not say so."""
+    for member, kind in _OBJECTS.items():
+        found = shown.get(member) if isinstance(shown, dict) else None
+        if isinstance(found, str):
+            return f"{kind}/{found}"
+    return ""

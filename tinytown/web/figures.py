@@ -38,6 +38,7 @@ class Figures:
     in_hand: int
     conductor_waiting: int
     runtimes: int
+    missions: int
     max_agents: int
     latency: float
 
@@ -77,6 +78,7 @@ async def figures_of(town: Town) -> Figures:
         in_hand=sum(line.mail.in_hand for line in lines),
         conductor_waiting=picture.conductor.waiting,
         runtimes=len(picture.runtimes),
+        missions=len(await town.missions.active()),
         max_agents=town.settings.max_agents,
         latency=latency,
     )

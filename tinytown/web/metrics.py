@@ -120,5 +120,6 @@ def _base(found: Figures | None) -> list[Metric]:
         _gauge("tinytown_dead_letters", "Messages that failed too often", found.dead_letters),
         _gauge("tinytown_quarantined_messages", "Messages in quarantine", found.quarantined),
         _gauge("tinytown_runtimes", "Runtimes with a lease", found.runtimes),
+        _gauge("tinytown_missions_active", "Missions that are worked on", found.missions),
         _gauge("tinytown_redis_latency_seconds", "How long Redis took to answer", found.latency),
     ]

@@ -30,6 +30,7 @@ from mcp_types import (
 from tinytown.errors import Forbidden, TownError
 from tinytown.text import one_line
 from tinytown.version import __version__
+from tinytown.web.context import object_of
 from tinytown.web.mcp.completion import complete
 from tinytown.web.mcp.envelope import failure, success
 from tinytown.web.mcp.prompts import PROMPTS, render
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
         UnsubscribeRequestParams,
     )
 
-    from tinytown.messages import JsonValue
     from tinytown.web.mcp.changes import Changes
     from tinytown.web.mcp.desk import Desk
 
@@ -124,7 +124,7 @@ class TownServer:
             if tool.changes:
                 await self._desk.admit(context)
             value = await tool.call(town, tool.read(params.arguments or {}), report)
-            what = f"{what}{_object_of(value)}"
+            what = f"{what} {object_of(value)}".rstrip()
         except Exception as error:
             status = problem_of(error, request_id=request_id).status
             return failure(error, request_id=request_id, reveal=self._desk.reveal)
@@ -190,13 +190,3 @@ class TownServer:
             number = FORBIDDEN
         data = {"code": problem.code, "hint": error.hint if reveal else problem.hint, **more}
         return MCPError(number, error.message if reveal else problem.detail, data)
-
-
-def _object_of(value: JsonValue) -> str:
-    """What a result is about, where it says so: for the record of the call."""
-    if isinstance(value, dict):
-        for member, kind in (("task_id", "task"), ("message_id", "message"), ("agent_id", "agent"), ("id", "agent")):
-            found = value.get(member)
-            if isinstance(found, str):
-                return f" {kind}/{found}"
-    return ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import trio
 
 from tinytown.errors import RuntimeFailed
-from tinytown.web.context import note_object
+from tinytown.web.context import note_object, object_of
 from tinytown.web.refusals import BadRequest, Overdue, Unready
 from tinytown.web.routes.call import json_answer
 from tinytown.web.routes.paging import cut, take
@@ -174,7 +174,8 @@ class OperationEndpoint:
         shown = present(result)
         if isinstance(shown, dict):
             shown |= said
-            _note(call, shown)
+            if call.method != "GET" and (about := object_of(shown)):
+                note_object(call.scope, about)
         return json_answer(shown, self.route.status)
 
     async def _run(self, call: Call, request: object) -> object:
@@ -193,23 +194,6 @@ class OperationEndpoint:
                 hint="Start one with 'tt start'. Its log, .tt/logs/runtime.log, says what went wrong.",
             ) from error
         raise Overdue("It took too long")
-
-
-def _note(call: Call, shown: JsonObject) -> None:
-    """Tell the audit what was changed, where the answer names it."""
-    if call.method == "GET":
-        return
-    for member, kind in (
-        ("mission_id", "mission"),
-        ("task_id", "task"),
-        ("message_id", "message"),
-        ("agent_id", "agent"),
-        ("id", "agent"),
-    ):
-        found = shown.get(member)
-        if isinstance(found, str):
-            note_object(call.scope, f"{kind}/{found}")
-            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tinytown import times
 from tinytown.actors.missions import outcomes
-from tinytown.errors import Conflict
+from tinytown.errors import Conflict, Forbidden
 from tinytown.ids import short
 from tinytown.lifecycle import WorkItemEvent, WorkItemState
 from tinytown.runtime.operations.bounds import words
@@ -66,13 +66,23 @@ class ItemDecided:
 async def approve_item(town: Town, request: ApproveItem) -> ItemDecided:
     """Approve a work item: the text of a stranger, the result of an agent, or that it is tried again.
 
-    Raises `WorkItemNotFound`, `MissionNotFound`, `AmbiguousId`, and `Conflict` when it waits for nobody.
+    Raises `WorkItemNotFound`, `MissionNotFound`, `AmbiguousId`, `Conflict` when it waits for nobody, and `Forbidden`
+    for an agent that approves the text of a stranger, who may have told it to.
     """
+
+    def approved(found: WorkItem, now: times.Timestamp) -> WorkItem:
+        if gate_of(found) == "text" and town.caller.kind != "person":
+            raise Forbidden(
+                f"Only a person approves the text of {found.author or 'a stranger'}",
+                hint=f"Ask for it: tt mission approve {found.number or short(found.id)}",
+            )
+        return _approved(found, now)
+
     mission_id, item = await one_item(town, request.item, request.mission)
     source = (await town.missions.texts(mission_id, [item.id])).get(item.id)
     gate = gate_of(item)
     if not request.show:
-        item = await _decide(town, mission_id, item.id, _approved, "mission.approved", "approved")
+        item = await _decide(town, mission_id, item.id, approved, "mission.approved", "approved")
     return ItemDecided(mission_id, item, gate, source)
 
 
