@@ -109,7 +109,7 @@ def test_a_mission_from_its_issues_to_completed(town: MissionTown) -> None:
     merge(town, pull_to_merge(town, mission, 3))
     town.wait_over(MissionId(mission))
     assert "✅ completed" in town.tt("mission", "list", "--all")
-    assert town.tt("mission", "list").startswith("No missions.")
+    assert town.tt("mission", "list").startswith("No active missions.")
     owners = [town.name_of(item.assigned_to) for item in town.seen(MissionId(mission)).items]
     assert owners == ["designer", "backend", "tester"]
     assert sorted(town.given().values()) == [1] * 6
