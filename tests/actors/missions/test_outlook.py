@@ -150,9 +150,11 @@ async def test_a_pull_request_is_found_reviewed_and_its_merge_makes_the_item_don
     assert {watch.state for watch in seen.watches} == {WatchState.DONE}
 
 
+@pytest.mark.parametrize("refusal", [None, Reply(404, {"message": "Not Found"})], ids=["graphql", "rest"])
 async def test_with_auto_merge_what_is_green_and_approved_is_merged_with_the_head_that_was_approved(
-    course: Course,
+    course: Course, refusal: Reply | None
 ) -> None:
+    course.hub.graphql_refusal = refusal
     await course.begin(1, auto_merge=True)
     await course.on()
     await course.does()
