@@ -106,6 +106,20 @@ def test_a_mission_is_shown_as_in_the_manual_and_harmless_on_a_terminal(
     assert json.loads(capsys.readouterr().out)["in_work"] == ["o/r#2"]
 
 
+@pytest.mark.usefixtures("hub")
+def test_missions_can_be_worked_on_in_the_terminal(town_dir: Person, capsys: pytest.CaptureFixture[str]) -> None:
+    here = ["-t", str(town_dir.directory)]
+    assert main(["mission", "dispatch", "--once", *here]) == 0
+    assert capsys.readouterr().err == "No mission is active.\n"
+    with open_blocking(town_dir.directory, environ=town_dir.environ) as town:
+        mission = begun(town, {1: [], 2: [1]})
+
+    assert main(["mission", "dispatch", "--once", *here]) == 0
+    out, err = capsys.readouterr()
+    assert err == f"Decided for mission {mission.id}.\n"
+    assert "mission.item_ready o/r#1 item 1\n" in out
+
+
 def test_every_state_of_a_watch_has_its_words(town_dir: Person) -> None:
     later = times.timestamp(times.seconds_of(times.now()) + 1800)
     with open_blocking(town_dir.directory, environ=town_dir.environ) as town:

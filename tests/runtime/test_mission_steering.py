@@ -40,6 +40,7 @@ from tinytown.runtime.operations.missions.steering import (
     resume_mission,
     stop_mission,
 )
+from tinytown.runtime.operations.tasks import TaskEnd, complete_task
 from tinytown.runtime.town import Town
 from tinytown.transport.blocking import run_sync
 
@@ -305,6 +306,20 @@ def test_what_was_given_out_too_often_is_tried_again_when_a_person_says_so(town:
     assert outcomes.work_lost(lost, times.now(), "it died").state is WorkItemState.READY
     often = outcomes.work_lost(replace(lost, attempts=10), times.now(), "it died")
     assert often.waits_for == "person"
+
+
+def test_what_was_done_and_waits_for_a_person_is_accepted(town: Town, mission: Mission, ada: Agent) -> None:
+    work = give(town, ada)
+    run_sync(complete_task(town, TaskEnd(work.id, "done")))
+    in_review(town, mission, 1, ada.id)
+    stuck = {"waits_for": "person", "attempts": 5, "task_id": work.id, "state": WorkItemState.BLOCKED}
+    set_item(town, mission, 1, **stuck, reason="o/r#41 could not be looked at 5 times")
+    set_item(town, mission, 2, **stuck, reason="no review of it came to a verdict")
+
+    merging, done = approve(town, "1").item, approve(town, "2").item
+
+    assert (merging.waits_for, merging.approved_head, merging.forgiven) == ("merge", "abc", 5)
+    assert done.state is WorkItemState.DONE
 
 
 def test_what_is_ready_to_merge_can_be_approved_anew_or_sent_back(town: Town, mission: Mission, ada: Agent) -> None:

@@ -85,6 +85,12 @@ def pull_closed(item: WorkItem, now: Timestamp) -> WorkItem:
     return replace(_again(item, now, f"{item.pull} was closed without being merged"), pull=None, head=None)
 
 
+def accepted(item: WorkItem, now: Timestamp) -> WorkItem:
+    """A person takes what was reported as done, whatever it waits for."""
+    waiting = replace(item, waits_for="review", forgiven=item.attempts)
+    return reviewed(waiting, now, approved=True, head=item.head)
+
+
 def sent_back(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
     """A person gives it back to its owner, who may try as often as with a new one."""
     back = item.after(_E.UNBLOCK, now, reason=reason)

@@ -232,7 +232,7 @@ _APPROVED = {
     "text": "Its text may be used; it begins when its dependencies are done.",
     "review": "Its result counts as reviewed.",
     "merge": "Its last commit is approved.",
-    "person": "It is given out again.",
+    "person": "Its result is accepted.",
 }
 _WOULD = {
     "text": "It waits for the approval of this text.",
@@ -253,6 +253,8 @@ def approved(found: ItemDecided, *, show: bool) -> list[str]:
         cut = "\n..." if len(source.body) > SHOWN_TEXT else ""
         lines += [f"   │ {line}" for line in term_safe(source.body[:SHOWN_TEXT] + cut).splitlines()]
     said = (_WOULD if show else _APPROVED).get(found.gate or "", "It waits for nobody's approval.")
+    if not show and found.item.state is WorkItemState.READY and found.gate == "person":
+        said = "It is given out again."
     return [*lines, f"   {said}"]
 
 

@@ -13,7 +13,7 @@ from tinytown import times
 from tinytown.actors.missions import outcomes
 from tinytown.errors import Conflict, Forbidden
 from tinytown.ids import short
-from tinytown.lifecycle import WorkItemEvent, WorkItemState
+from tinytown.lifecycle import TaskState, WorkItemEvent, WorkItemState
 from tinytown.runtime.operations.bounds import words
 from tinytown.runtime.operations.missions.changing import Decision, change_mission
 from tinytown.runtime.operations.missions.picking import one_item, refuse_over, the_item
@@ -66,6 +66,8 @@ class ItemDecided:
 async def approve_item(town: Town, request: ApproveItem) -> ItemDecided:
     """Approve a work item: the text of a stranger, the result of an agent, or that it is tried again.
 
+    What waits for a person is accepted if its work was reported as done, and given out again otherwise.
+
     Raises `WorkItemNotFound`, `MissionNotFound`, `AmbiguousId`, `Conflict` when it waits for nobody, and `Forbidden`
     for an agent that approves the text of a stranger, who may have told it to.
     """
@@ -76,9 +78,11 @@ async def approve_item(town: Town, request: ApproveItem) -> ItemDecided:
                 f"Only a person approves the text of {found.author or 'a stranger'}",
                 hint=f"Ask for it: tt mission approve {found.number or short(found.id)}",
             )
-        return _approved(found, now)
+        return _approved(found, now, has_result=found.task_id in done)
 
     mission_id, item = await one_item(town, request.item, request.mission)
+    tasks = await town.store.tasks_of([item.task_id] if item.task_id is not None else [])
+    done = {task.id for task in tasks if task.state is TaskState.COMPLETED}
     source = (await town.missions.texts(mission_id, [item.id])).get(item.id)
     gate = gate_of(item)
     if not request.show:
@@ -114,7 +118,7 @@ def gate_of(item: WorkItem) -> Gate | None:
     return gates.get(item.waits_for) if item.state is WorkItemState.BLOCKED else None
 
 
-def _approved(item: WorkItem, now: times.Timestamp) -> WorkItem:
+def _approved(item: WorkItem, now: times.Timestamp, *, has_result: bool) -> WorkItem:
     match gate_of(item):
         case "text":
             lifted = replace(item, needs_approval=False, updated_at=now)
@@ -122,10 +126,12 @@ def _approved(item: WorkItem, now: times.Timestamp) -> WorkItem:
                 return lifted
             return lifted.after(WorkItemEvent.UNBLOCK, now)
         case "review":
-            return outcomes.reviewed(item, now, approved=True, head=item.head)
+            return outcomes.accepted(item, now)
         case "merge":
             # The last commit is approved; the mission may merge it when it is green.
             return replace(item, approved_head=item.head, updated_at=now)
+        case _ if has_result:
+            return outcomes.accepted(item, now)
         case _:
             return outcomes.sent_back(item, now, item.reason or "a person lets it go on")
 
