@@ -20,6 +20,7 @@ SECOND = "a second try"
 
 
 def main() -> None:
+    assert not [name for name in os.environ if "TOKEN" in name and "TINYTOWN" not in name], "a token for an agent"
     hub = Hub(os.environ["HUB"])
     for item in read_brief(sys.stdin.read()).items:
         assignment = read_assignment(item.text) if item.asks else None

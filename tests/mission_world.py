@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from living import LivingTown, RuntimeProcess, wait_until
+from towns import snapshot
 
 from tinytown.ids import AgentId, MissionId
 from tinytown.lifecycle import MissionState
@@ -32,6 +33,8 @@ CLI = Path(__file__).with_name("mission_cli.py")
 CLIS = ("scripted", "claude", "auggie", "codex")
 """The names of our scripted CLI: one of its own, and those that the manual uses."""
 TT = Path(sys.executable).with_name("tt")
+SECRET = "ghp_0f-the-tests-and-for-nobody-else"
+"""The token for GitHub: it may be in the environment of the runtime and of `tt`, and nowhere else."""
 
 # More deaths than one message survives otherwise: what a runtime dies of is not in a prompt here.
 CONFIG = """
@@ -106,7 +109,7 @@ class MissionTown(LivingTown):
         self.environ = {
             "GITHUB_API_URL": hub,
             "GITHUB_GRAPHQL_URL": f"{hub}/graphql",
-            "GH_TOKEN": "of-the-tests",
+            "GH_TOKEN": SECRET,
             "NO_PROXY": "127.0.0.1",
         }
         command = f"{sys.executable} {CLI}"
@@ -161,6 +164,17 @@ class MissionTown(LivingTown):
         limits = self.ground.settings.limits
         found: list[Task] = self.ask(lambda connection: Store(connection, self.ground.keys, limits).tasks())
         return found
+
+    def whispers(self) -> list[str]:
+        """Where the token is written that may be nowhere: keys in Redis, and files of the town."""
+        found = [
+            key
+            for key, value in self.ask(snapshot).items()
+            if SECRET in repr(value) and key.startswith(self.ground.keys.prefix)
+        ]
+        roots = (self.root, self.ground.state.directory)
+        files = [path for root in roots for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+        return found + [str(path) for path in files if SECRET.encode() in path.read_bytes()]
 
     def given(self) -> Counter[str]:
         """How often an agent was given each task: `id kind key`."""

@@ -101,6 +101,7 @@ def test_twelve_issues_with_all_that_goes_wrong_are_completed(user: Path) -> Non
         town.wait_over(mission)
         ended_well(town, mission)
         assert set(town.given().values()) == {1}
+        assert town.whispers() == []
 
 
 @pytest.mark.long
