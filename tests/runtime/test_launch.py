@@ -18,6 +18,7 @@ from tinytown.actors.drivers.text import TurnResult
 from tinytown.errors import Forbidden, UnknownCli
 from tinytown.records import Agent
 from tinytown.runtime.caller import credential, verified
+from tinytown.runtime.current import CurrentSettings
 from tinytown.runtime.ground import Ground, survey
 from tinytown.runtime.launch import Launcher
 from tinytown.transport.multiplexed import MultiplexedConnection
@@ -37,7 +38,7 @@ class Launch:
         self.launcher = Launcher(
             files=ground.files,
             state=ground.state,
-            settings=ground.settings,
+            settings=CurrentSettings(ground.settings, ground.root, os.environ, self.reports.append),
             connection=connection,
             keys=ground.keys,
             runtime=self.runtime,
@@ -95,6 +96,29 @@ async def test_the_cli_learns_who_it_is_and_nothing_that_is_not_meant_for_it(lau
     assert (seen["EXTRA"], seen["PASSED"]) == ("1", "for all to see")
     assert "SOME_SECRET" not in seen
     assert "REDIS_URL" not in seen
+
+
+async def test_a_cli_that_is_configured_while_the_runtime_lives_works_from_the_next_round_on(launch: Launch) -> None:
+    with pytest.raises(UnknownCli):
+        await launch("newcomer")
+    settings = Path(os.environ["HOME"]) / ".tt" / "config.toml"
+    settings.write_text(f'[agent_clis.newcomer]\ncommand = "{FAKE} echo"\n')
+
+    assert (await launch("newcomer")).answer == "a prompt"
+
+    # What cannot be used changes nothing, and is told once.
+    settings.write_text("agent_clis = 7")
+    for _ in range(2):
+        assert (await launch("newcomer")).ok
+    assert sum("stay as they were" in report for report in launch.reports) == 1
+
+
+async def test_what_nobody_has_accepted_gets_no_cli_while_the_runtime_lives(launch: Launch) -> None:
+    project = launch.ground.files.config
+    project.write_text(project.read_text() + f'\n[agent_clis.stranger]\ncommand = "{FAKE} echo"\n')
+
+    with pytest.raises(UnknownCli):
+        await launch("stranger")
 
 
 async def test_the_cli_holds_a_credential_that_is_good_for_its_agent_until_the_next_round(launch: Launch) -> None:

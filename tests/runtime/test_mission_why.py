@@ -173,7 +173,7 @@ GATED = item(23, _I.PENDING, "a/b#9")
             [MERGE],
             {"watches": (watch(failures=3, last_result="GitHub did not answer"),)},
             _F.LOOK_FAILS,
-            "waits: o/r#42 could not be looked at (3 times; GitHub did not answer), looked at again in 120s",
+            "waits: o/r#42 could not be looked at (3 x; GitHub did not answer), looked at again in 120s",
         ),
         (
             [MERGE],

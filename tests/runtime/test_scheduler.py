@@ -16,6 +16,7 @@ from tinytown.mission_records import Mission, SourceText, WorkItem
 from tinytown.times import now
 from tinytown.transport.delivery import DeadLetter
 from tinytown.transport.missions import Changed, SeenMission, update_mission
+from tinytown.transport.placement import STAND_DOWN
 
 
 class Missions:
@@ -221,6 +222,25 @@ async def test_a_mission_that_is_stopped_gives_out_nothing_more_until_it_is_resu
     await move(MissionEvent.RESUME)
     assert await missions.ends(mission) is MissionState.COMPLETED
     assert len(await stage.store.tasks()) == 2
+    await runtime.end()
+
+
+async def test_when_the_town_is_stopped_missions_rest_until_an_agent_is_there_again(
+    clock: MockClock, stage: Stage, missions: Missions
+) -> None:
+    ada = await stage.agent("ada")
+    runtime = await Runtime(stage).start()
+    mission = await missions.begin({"a": [], "b": ["a"]})
+    await trio.sleep(90)
+    await stage.change_agent(ada, lambda agent: replace(agent, state=AgentState.STOPPED))
+    await stage.town.ask("PUBLISH", stage.town.keys("bell"), STAND_DOWN)
+    await trio.sleep(600)
+    assert len(runtime.scheduler) == 0
+
+    await stage.agent("bob")
+    runtime.lifeline.look_at_everybody()
+
+    assert await missions.ends(mission) is MissionState.COMPLETED
     await runtime.end()
 
 

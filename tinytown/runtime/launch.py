@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 
 class Launcher:
-    """Runs the rounds of all agents of one runtime."""
+    """Runs the rounds of all agents of one runtime. `settings` gives those that hold when a round begins."""
 
     def __init__(
         self,
         *,
         files: TownFiles,
         state: TownState,
-        settings: Settings,
+        settings: Callable[[], Settings],
         connection: Connection,
         keys: Keys,
         runtime: RuntimeId,
@@ -59,12 +59,13 @@ class Launcher:
         self._runtime = runtime
         self._environ = environ
         self._report = report
-        self._journal = Journal(connection, keys, length=settings.limits.events)
+        self._journal = Journal(connection, keys, length=settings().limits.events)
 
     async def __call__(self, agent: Agent, number: int, prompt: str, ladder: Ladder) -> TurnResult:
         """Run the agent's CLI once; see `AgentActor`."""
-        preset = resolve_cli(self._settings, agent.cli)
-        workplace = await self._workplace(agent, preset, ladder)
+        settings = self._settings()
+        preset = resolve_cli(settings, agent.cli)
+        workplace = await self._workplace(agent, preset, settings, ladder)
         token = secrets.token_urlsafe(32)
         digest = sha256(token.encode()).hexdigest()
         await self._connection.execute("HSET", self._keys("tokens"), agent.id, digest, repeat=True)
@@ -76,7 +77,7 @@ class Launcher:
             cwd=workplace.cwd,
             env=env,
             log_path=self._files.round_log(agent.name, number),
-            log_cap_bytes=self._settings.limits.round_log_bytes,
+            log_cap_bytes=settings.limits.round_log_bytes,
             ladder=ladder,
         )
         self._log(agent, f"Round {number} of {agent.max_rounds} begins: {preset.name}")
@@ -97,13 +98,14 @@ class Launcher:
 
         They get the environment of its CLI, without its credential. What they print follows the round in its log.
         """
-        if not (self._settings.verify or any(task.verify for task in tasks)):
+        settings = self._settings()
+        if not (settings.verify or any(task.verify for task in tasks)):
             return {}
-        preset = resolve_cli(self._settings, agent.cli)
-        workplace = await self._workplace(agent, preset, ladder)
+        preset = resolve_cli(settings, agent.cli)
+        workplace = await self._workplace(agent, preset, settings, ladder)
         return await check(
             tasks,
-            self._settings.verify,
+            settings.verify,
             cwd=workplace.cwd,
             env=self._environment(preset, workplace.identity),
             log_path=self._files.round_log(agent.name, number),
@@ -125,14 +127,14 @@ class Launcher:
     def _environment(self, preset: CliPreset, identity: Mapping[str, str]) -> dict[str, str]:
         return child_environment(self._environ, passed=preset.env_pass, extra=preset.env, identity=identity)
 
-    async def _workplace(self, agent: Agent, preset: CliPreset, ladder: Ladder) -> Workplace:
+    async def _workplace(self, agent: Agent, preset: CliPreset, settings: Settings, ladder: Ladder) -> Workplace:
         """Where it works, made ready; its log says what a person should know of that."""
         try:
             found = await workplace_of(
                 agent,
                 agent.workdir or preset.workdir,
                 files=self._files,
-                settings=self._settings,
+                settings=settings,
                 env=self._environment(preset, {}),
                 ladder=ladder,
             )

@@ -18,6 +18,7 @@ from tinytown.actors.progress import Progress
 from tinytown.errors import TownError
 from tinytown.ids import SUPERVISOR_ID, AgentId
 from tinytown.records import Event
+from tinytown.runtime.current import CurrentSettings
 from tinytown.runtime.heartbeat import Heartbeat
 from tinytown.runtime.launch import Launcher
 from tinytown.runtime.lifeline import Lifeline
@@ -66,10 +67,12 @@ class Parts:
         self._journal = Journal(connection, ground.keys, length=limits.events)
         self._placement = Placement(connection, ground.keys, limits)
         self._missions = Missions(connection, ground.keys)
+        self.scheduler = self._scheduler()
         self._launcher = Launcher(
             files=ground.files,
             state=ground.state,
-            settings=ground.settings,
+            # A runtime may live for weeks; a CLI that is configured meanwhile works from the next round on.
+            settings=CurrentSettings(ground.settings, ground.root, os.environ, announce),
             connection=connection,
             keys=ground.keys,
             runtime=card.id,
@@ -92,7 +95,8 @@ class Parts:
     async def retire(self) -> bool:
         """See `Runtime.retire`. Whoever spawns after it finds no runtime and starts one."""
         await self._placement.end(self._card.id)
-        if not await self._placement.unplaced() and not await self._orphaned_missions():
+        waited_for = bool(await self._placement.unplaced())
+        if not waited_for and (self.scheduler.rests or not await self._orphaned_missions()):
             return True
         await self._placement.begin(self._card, lease=self._ground.settings.runtime.placement_lease)
         return False
@@ -128,8 +132,7 @@ class Parts:
             report=self._announce,
         )
 
-    def scheduler(self) -> Scheduler:
-        """The scheduler of missions."""
+    def _scheduler(self) -> Scheduler:
         return Scheduler(
             SchedulerParts(
                 store=self._store,
@@ -146,9 +149,9 @@ class Parts:
             )
         )
 
-    async def start(self, supervisor: Supervisor, scheduler: Scheduler, permanent: trio.Nursery) -> None:
+    async def start(self, supervisor: Supervisor, permanent: trio.Nursery) -> None:
         """Start what is permanent. Returns when the agents that are there have been adopted."""
-        runtime = self._ground.settings.runtime
+        runtime, scheduler = self._ground.settings.runtime, self.scheduler
         lifeline = Lifeline(
             supervisor,
             self._mailbox,

@@ -144,7 +144,7 @@ async def _end_when_idle(runtime: Runtime, scope: trio.CancelScope) -> None:
         if not runtime.is_busy and await runtime.retire():
             scope.cancel()
             return
-        # A mission that nobody has would be looked at with the next tick only.
+        # A mission that nobody has would else be looked at with the next tick only.
         runtime.scheduler.wake()
         while runtime.is_busy:
             await runtime.supervisor.empty()
@@ -208,8 +208,8 @@ async def serve(ground: Ground, *, announce: Callable[[str], None]) -> AsyncIter
         await parts.begin()
         async with trio.open_nursery() as permanent:
             async with trio.open_nursery() as children:
-                supervisor, scheduler = parts.supervisor(children), parts.scheduler()
-                await parts.start(supervisor, scheduler, permanent)
+                supervisor, scheduler = parts.supervisor(children), parts.scheduler
+                await parts.start(supervisor, permanent)
                 try:
                     yield Runtime(card, supervisor, scheduler, ground.settings.runtime.stop_grace, parts.retire)
                 finally:

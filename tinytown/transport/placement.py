@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tinytown.transport.keys import Keys
 
 
+STAND_DOWN = "stand-down"
+"""On the bell: the town was stopped, so nobody works on missions until there is an agent again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuntimeCard:
     """What a runtime says of itself. `host` is the same for all runtimes that one lock file keeps apart."""

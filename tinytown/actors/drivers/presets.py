@@ -152,8 +152,9 @@ _COPILOT = CliPreset(
     command="copilot --silent --allow-all --no-ask-user",
     # docs.github.com, "GitHub Copilot CLI command reference".
     interactive="copilot --interactive {prompt}",
-    # Its own token, in its own order of precedence; this is the one CLI that GitHub's tokens log in.
-    env_pass=("COPILOT_*", "COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "GH_HOST"),
+    # Its own token (COPILOT_GITHUB_TOKEN), which goes before the others that it would take: those are what missions
+    # act with, and reach no agent unless a person names them.
+    env_pass=("COPILOT_*", "COPILOT_GITHUB_TOKEN", "GH_HOST"),
     unhealable=(
         Unhealable("not logged in; run: copilot login", r"no authentication information found|not logged in\b"),
     ),

@@ -22,9 +22,11 @@ from tinytown.actors.actor import Bell
 from tinytown.actors.backoff import pause
 from tinytown.errors import LeaseLost, MissionNotFound, TownError, Unavailable, first_cause
 from tinytown.ids import AgentId, MissionId
+from tinytown.lifecycle import AgentState
 from tinytown.records import Event
 from tinytown.text import one_line
 from tinytown.transport.missions import RUNG
+from tinytown.transport.placement import STAND_DOWN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -79,6 +81,9 @@ class Scheduler:
         self._parts = parts
         self._actors: dict[MissionId, MissionActor] = {}
         self._fences: dict[MissionId, Fence] = {}
+        self._lives: dict[MissionId, trio.CancelScope] = {}
+        self.rests = False
+        """The town was stopped: no mission is taken up before there is an agent, or somebody changes one."""
         self._bell = Bell()
         self._scope = trio.CancelScope()
         self._changed = trio.Event()
@@ -87,9 +92,13 @@ class Scheduler:
         return len(self._fences)
 
     def ring(self, word: str) -> bool:
-        """Wake the mission that a word of the bell names; False when it names none."""
+        """Do what a word of the bell asks for: wake the mission that it names, or rest; False for any other word."""
+        if word == STAND_DOWN:
+            self._stand_down()
+            return True
         if not word.startswith(RUNG):
             return False
+        self.rests = False
         actor = self._actors.get(MissionId(word.removeprefix(RUNG)))
         if actor is None:
             self._bell.ring()
@@ -101,6 +110,11 @@ class Scheduler:
         """Look for missions that nobody works on, and let all tick: something may have been missed."""
         self._bell.ring()
         self._ring_all(hungry=False)
+
+    def _stand_down(self) -> None:
+        self.rests = True
+        for scope in self._lives.values():
+            scope.cancel()
 
     def close(self) -> None:
         """Let go of every mission; `run` returns."""
@@ -159,6 +173,9 @@ class Scheduler:
         return done
 
     async def _adopt(self, nursery: trio.Nursery, clients: Clients) -> None:
+        if self.rests and not await self._somebody_works():
+            return
+        self.rests = False
         for mission_id in await self._parts.missions.active():
             if mission_id not in self._fences:
                 fence = await self._place(mission_id)
@@ -167,23 +184,29 @@ class Scheduler:
                     self._tell_change()
                     nursery.start_soon(self._supervise, mission_id, clients)
 
+    async def _somebody_works(self) -> bool:
+        """Whether an agent is there that was not asked to end."""
+        agents = await self._parts.store.agents()
+        return any(not agent.state.is_terminal and agent.state is not AgentState.DRAINING for agent in agents)
+
     async def _supervise(self, mission_id: MissionId, clients: Clients) -> None:
         """Let one mission live; whatever goes wrong, it is tried again, and the others notice nothing."""
         failures = 0
+        scope = self._lives[mission_id] = trio.CancelScope()
         try:
-            while True:
-                began = trio.current_time()
-                error = await self._live(mission_id, clients)
-                if error is None:
-                    return
-                failures = failures + 1 if trio.current_time() - began < _LONGEST_PAUSE else 1
-                await trio.sleep(
-                    pause(failures, base=_FIRST_PAUSE, cap=_LONGEST_PAUSE, random=self._parts.random.random())
-                )
+            with scope:
+                while True:
+                    began = trio.current_time()
+                    error = await self._live(mission_id, clients)
+                    if error is None:
+                        return
+                    failures = failures + 1 if trio.current_time() - began < _LONGEST_PAUSE else 1
+                    random = self._parts.random.random()
+                    await trio.sleep(pause(failures, base=_FIRST_PAUSE, cap=_LONGEST_PAUSE, random=random))
         finally:
             with trio.move_on_after(_LET_GO_WITHIN, shield=True):
                 await self._let_go(mission_id, self._fences[mission_id])
-            del self._fences[mission_id]
+            del self._fences[mission_id], self._lives[mission_id]
             self._tell_change()
 
     async def _live(self, mission_id: MissionId, clients: Clients) -> Exception | None:

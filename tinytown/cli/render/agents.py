@@ -112,6 +112,7 @@ def stopped(result: Stopped, town: str, *, now: bool) -> list[str]:
     return [
         f"🛑 Requested graceful stop for {result.count} agent(s) in town '{term_safe(town, lines=False)}'",
         *([f"   {how}"] if result.count else []),
+        *([f"   Missions that rest until an agent is there again: {result.missions}"] if result.missions else []),
     ]
 
 

@@ -185,7 +185,7 @@ def _watch(view: WatchView, home: Repository | None) -> str:
 
 def _how(watch: Watch) -> str:
     if watch.failures:
-        return f"could not be looked at ({watch.failures} times): {one_line(watch.last_result or '', 80)}"
+        return f"could not be looked at ({watch.failures} x): {one_line(watch.last_result or '', 80)}"
     return one_line(watch.last_result or "not looked at yet", 80)
 
 

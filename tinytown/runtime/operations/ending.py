@@ -16,6 +16,7 @@ from tinytown.messages import Informational, Message, Priority
 from tinytown.records import Event
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.transport.delivery import Control, ControlKind
+from tinytown.transport.placement import STAND_DOWN
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
@@ -58,10 +59,14 @@ class StopTown:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """How many agents were asked to end, and which; their records as they are by then."""
+    """How many agents were asked to end, and which; their records as they are by then.
+
+    `missions` are those that rest until somebody is there to work on them.
+    """
 
     count: int
     agents: tuple[Agent, ...] = ()
+    missions: int = 0
 
 
 @operation("agent.kill", Scope.MANAGE)
@@ -88,7 +93,10 @@ async def close(town: Town, request: Close) -> Killed:
 
 @operation("town.stop", Scope.MANAGE)
 async def stop_town(town: Town, request: StopTown) -> Stopped:
-    """Ask all agents of the town to end."""
+    """Ask all agents of the town to end.
+
+    Missions rest until there is an agent again.
+    """
     everybody = [await town.store.agent(SUPERVISOR_ID), *await town.store.agents()]
     alive = [agent for agent in everybody if agent.acts]
     held = await held_agents(town, alive)
@@ -99,7 +107,8 @@ async def stop_town(town: Town, request: StopTown) -> Stopped:
         except IllegalTransition:
             # It ended by itself in the meantime.
             continue
-    return Stopped(len(asked), tuple(asked))
+    await town.connection.execute("PUBLISH", town.keys("bell"), STAND_DOWN)
+    return Stopped(len(asked), tuple(asked), len(await town.missions.active()))
 
 
 def _refuse_resting(agent: Agent) -> None:

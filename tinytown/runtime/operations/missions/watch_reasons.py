@@ -51,7 +51,7 @@ def of_watches(
             why = one_line(watch.last_result or "no reason given", 120)
             return (
                 "look_fails",
-                f"waits: {pull} could not be looked at ({watch.failures} times; {why}), {again(watch, now)}",
+                f"waits: {pull} could not be looked at ({watch.failures} x; {why}), {again(watch, now)}",
                 "",
             )
         if is_put_off(watch, now):
