@@ -45,7 +45,7 @@ conformance: $(VENV)/.tested
 	$(BIN)/python tests/web/mcp_conformance.py build/conformance
 
 bench: $(VENV)/.tested
-	for each in connection listings mailbox mcp_server missions runtime startup; do $(BIN)/python bench/$$each.py || exit 1; done
+	for each in connection listings mailbox mcp_server missions runtime startup townhall; do $(BIN)/python bench/$$each.py || exit 1; done
 
 diagrams: $(VENV)/.installed
 	$(BIN)/python docs/make_diagrams.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from contextlib import suppress
 from random import Random
 
@@ -250,6 +251,17 @@ async def test_an_application_that_fails_costs_its_own_answer_only(caplog: pytes
             assert b"half" in said
             assert not said.endswith(b"0\r\n\r\n"), "a cut answer must not look complete"
             await town.wait_quiet()
+
+
+async def test_a_crowd_that_comes_at_once_does_not_wait_a_turn_each() -> None:
+    async with served(plain) as server:
+        crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(60)]
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+        assert server.server.connections == 60
+        for each in crowd:
+            each.close()
+        await server.wait_quiet()
 
 
 async def test_one_client_too_many_is_told_so() -> None:

@@ -5,6 +5,7 @@ SIGINT and SIGTERM end it within the grace; a second one cuts what still runs. S
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -55,6 +56,9 @@ async def _main(asked: Asked) -> None:
     with trio.open_signal_receiver(*_ENDS, signal.SIGHUP) as signals, trio.CancelScope() as whole:
         async with trio.open_nursery() as nursery:
             async with townhall(Path(asked.town), announce=_announce, settings=changed, only_mcp=only_mcp) as served:
+                # What is there now stays: collecting garbage among it would only hold up every client, again and again.
+                gc.collect()
+                gc.freeze()
                 _tell_ready(asked.ready_fd)
                 await _until_asked(signals, served)
                 _announce("👋 Closing townhall...")

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tinytown.runtime.town import Town
+    from tinytown.web.accepting import Listener
     from tinytown.web.hall import Hall
-    from tinytown.web.serve import Listener
     from tinytown.web.settings import TownhallSettings
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach what listens everywhere

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import trio
 from hypercorn.trio.worker_context import WorkerContext
 
+from tinytown.web.accepting import Eager
 from tinytown.web.connection import Connection, Patience
 from tinytown.web.http1 import protocol_config
 from tinytown.web.problems import TYPES
@@ -21,13 +22,11 @@ from tinytown.web.problems import TYPES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinytown.web.accepting import Listener
     from tinytown.web.asgi import Asgi
     from tinytown.web.connection import Stream
-    from tinytown.web.tls import SecureListener
 
 log = logging.getLogger("townhall.http")
-
-Listener: TypeAlias = "trio.SocketListener | SecureListener"
 
 _REFUSED = json.dumps(
     {
@@ -88,7 +87,7 @@ class Server:
             connections.cancel_scope.deadline = trio.current_time() + self._grace
 
     async def _accept(self, connections: trio.Nursery) -> None:
-        await trio.serve_listeners(self._take, list(self._listeners), handler_nursery=connections)
+        await trio.serve_listeners(self._take, [Eager(each) for each in self._listeners], handler_nursery=connections)
 
     async def _take(self, stream: Stream) -> None:
         if len(self._live) >= self._most:

@@ -19,7 +19,7 @@ from tinytown.web.tls import SecureListener
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tinytown.web.serve import Listener
+    from tinytown.web.accepting import Listener
     from tinytown.web.tls import Certificates
 
 BACKLOG = 1024

@@ -71,7 +71,10 @@ class SecureListener(trio.abc.Listener["trio.SSLStream[trio.SocketStream]"]):
 
     async def accept(self) -> trio.SSLStream[trio.SocketStream]:
         """The next connection; its handshake is still to come."""
-        stream = await self.plain.accept()
+        return self.secured(await self.plain.accept())
+
+    def secured(self, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
+        """A connection that was taken, under TLS."""
         return trio.SSLStream(stream, self._certificates.fresh(), server_side=True, https_compatible=True)
 
     async def aclose(self) -> None:
