@@ -25,8 +25,12 @@ for name, strategy in {
     "agent-cli": st.sampled_from(["claude", "codex", "gemini"]),
     "command": st.sampled_from(["true", "python -c pass", "'no such program' -x"]),
     "cursor": st.tuples(st.integers(0, 1000), st.text(max_size=40)).map(cursor),
+    "dependency": st.sampled_from(["2:1", "3:acme/town#2"]),
     "directory": st.just("."),
+    "document": st.just("README.md"),
+    "issue": st.sampled_from(["acme/town#1", "acme/town#2", "https://github.com/acme/town/issues/3", "acme/town#99"]),
     "label": LABELS,
+    "manifest": st.just("missions.toml"),
 }.items():
     schemathesis.openapi.format(name, strategy)
 

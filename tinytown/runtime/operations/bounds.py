@@ -55,6 +55,11 @@ def labels(most: int, longest: int) -> Any:
     return shown({"maxItems": most, "items": {"type": "string", **_label(longest)}}, ())
 
 
+def each(form: str) -> Any:
+    """A field with texts that all have this form."""
+    return shown({"items": {"type": "string", "format": form}}, ())
+
+
 def place() -> Any:
     """A field with None or the id of an entry in a stream."""
     return shown({"pattern": PLACE}, None)

@@ -11,7 +11,7 @@ from tinytown.ids import AGENT_NAME, SUPERVISOR_ID, SUPERVISOR_NAMES, TaskId, ag
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import Message, TaskAssign
 from tinytown.records import Event, Task, TaskSource
-from tinytown.runtime.operations.bounds import labels, shown, words
+from tinytown.runtime.operations.bounds import each, labels, shown, words
 from tinytown.runtime.operations.registry import Scope, operation, require
 from tinytown.runtime.operations.task_ends import TaskEnd, cancel_task, complete_task, fail_task
 from tinytown.runtime.operations.task_views import TaskView, view
@@ -62,7 +62,7 @@ class Assign:
     parent: str | None = None
     depends_on: tuple[str, ...] = ()
     review: str | None = shown({"pattern": AGENT_NAME}, None)
-    verify: tuple[str, ...] = shown({"items": {"type": "string", "format": "command"}}, ())
+    verify: tuple[str, ...] = each("command")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tinytown.ids import short
 from tinytown.lifecycle import WorkItemState
 from tinytown.mission_records import Mission, SourceText, WorkItem
 from tinytown.runtime.background import ensure_runtime
-from tinytown.runtime.operations.bounds import whole
+from tinytown.runtime.operations.bounds import each, shown, whole
 from tinytown.runtime.operations.missions.names import home_text, label
 from tinytown.runtime.operations.missions.objectives import Asked, moved, stray, understood
 from tinytown.runtime.operations.missions.picking import live
@@ -52,10 +52,10 @@ class StartMission:
     `runtime=False` no runtime is started: the caller runs it.
     """
 
-    issues: tuple[str, ...] = ()
-    docs: tuple[str, ...] = ()
-    manifest: str | None = None
-    depends: tuple[str, ...] = ()
+    issues: tuple[str, ...] = each("issue")
+    docs: tuple[str, ...] = each("document")
+    manifest: str | None = shown({"format": "manifest"}, None)
+    depends: tuple[str, ...] = each("dependency")
     max_parallel: int | None = whole("number of items at once", 1, MOST_AT_ONCE, default=None)
     no_reviewer: bool = False
     auto_merge: bool | None = None
