@@ -81,6 +81,36 @@ def test_the_list_is_of_one_agent_or_of_all_and_counts_what_it_leaves_out(town: 
         run_sync(list_letters(town, ListLetters(count=-1)))
 
 
+def test_pages_show_each_letter_of_both_lists_once(town: Town, fence: Fence) -> None:
+    other = place(town, add(town, "bob"))
+    for number in range(5):
+        bury(town, fence, Work(f"dead {number}"))
+        bury(town, other, Work(f"bob's {number}"))
+    run_sync(town.connection.execute("RPUSH", town.keys("inbox", fence.id), b"one", b"two"))
+    claim = run_sync(town.mailbox.claim(fence, count=5, size=1 << 20, lease=60))
+    run_sync(town.mailbox.settle(fence, [(each, Quarantine("no message")) for each in claim.deliveries]))
+
+    def pages(count: int, agent: str | None = None) -> list[str]:
+        """All places, oldest first, from pages of this size."""
+        found: list[str] = []
+        before: str | None = None
+        while True:
+            page = run_sync(list_letters(town, ListLetters(count, agent, before)))
+            assert all(len([each for each in page.letters if each.letter.shelf is shelf]) <= count for shelf in Shelf)
+            found = [f"{each.letter.shelf} {each.text or each.letter.raw.decode()}" for each in page.letters] + found
+            if page.next is None:
+                return sorted(found)
+            before = page.next
+
+    everything = pages(100)
+    assert len(everything) == 12
+    assert [pages(count) for count in (1, 2, 3, 5, 10)] == [everything] * 5
+    of_ada = [each for each in everything if "bob" not in each]
+    assert [pages(count, "ada") for count in (1, 4, 100)] == [of_ada] * 3
+    with pytest.raises(Invalid, match="no 'next' of a list"):
+        run_sync(list_letters(town, ListLetters(before="soon")))
+
+
 def test_one_is_found_by_its_id_and_by_a_prefix_that_fits_no_other(town: Town, fence: Fence) -> None:
     bury(town, fence, Work("one"), id=ONE)
     bury(town, fence, Work("two"), id=TWO)

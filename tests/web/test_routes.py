@@ -259,6 +259,22 @@ async def test_what_cannot_be_meant_is_refused_with_the_field_that_is_wrong(made
         assert far["errors"][0]["path"] == "max_rounds"
 
 
+async def test_the_audit_comes_in_pages(made: Path) -> None:
+    async with api(made) as town:
+        for number in range(5):
+            await town.post("/v1/backlog", {"description": f"item {number}"}, 201)
+        whole = await town.get("/v1/audit")
+        assert "next" not in whole
+        last = await town.get("/v1/audit", limit=2)
+        middle = await town.get("/v1/audit", limit=2, cursor=last["next"])
+        first = await town.get("/v1/audit", limit=2, cursor=middle["next"])
+        assert first["records"] + middle["records"] + last["records"] == whole["records"]
+        assert len(first["records"]) == 1
+        assert "next" not in first
+        assert (await town.get("/v1/audit", 422, cursor="soon"))["code"] == "invalid"
+        assert (await town.get("/v1/dead-letters", 422, cursor="0-0"))["code"] == "invalid"
+
+
 async def test_a_path_that_is_spelled_out_is_no_name(made: Path) -> None:
     async with api(made) as town:
         refused = await town.get("/v1/tasks/assign", 405)

@@ -12,7 +12,7 @@ from tinytown import times
 
 if TYPE_CHECKING:
     from tinytown.times import Timestamp
-    from tinytown.transport.connection import Connection, Reply
+    from tinytown.transport.connection import Connection
     from tinytown.transport.keys import Keys
 
 LENGTH = 10_000
@@ -50,14 +50,16 @@ class AuditTrail:
         # Not repeated: one call is one record.
         await self._connection.execute("XADD", self._key, "MAXLEN", "~", LENGTH, "*", *flat)
 
-    async def latest(self, most: int) -> list[AuditRecord]:
-        """The last `most` records, oldest first."""
-        reply = await self._connection.execute("XREVRANGE", self._key, "+", "-", "COUNT", most, repeat=True)
-        return [_record_of(entry) for entry in reversed(cast("list[Reply]", reply))]
+    async def latest(self, most: int, *, before: str | None = None) -> tuple[list[AuditRecord], str | None]:
+        """The last `most` records of all, or of those ahead of a place, oldest first; and ahead of which others are."""
+        end = "+" if before is None else f"({before}"
+        reply = await self._connection.execute("XREVRANGE", self._key, end, "-", "COUNT", most + 1, repeat=True)
+        entries = cast("list[tuple[bytes, list[bytes]]]", reply)
+        following = entries[most - 1][0].decode() if len(entries) > most else None
+        return [_record_of(flat) for _, flat in reversed(entries[:most])], following
 
 
-def _record_of(entry: Reply) -> AuditRecord:
-    _, flat = cast("tuple[bytes, list[bytes]]", entry)
+def _record_of(flat: list[bytes]) -> AuditRecord:
     texts = [text.decode("utf-8", "replace") for text in flat]
     given = dict(zip(texts[::2], texts[1::2], strict=True))
     known = {item.name: given.get(item.name, "") for item in fields(AuditRecord)}

@@ -69,12 +69,22 @@ class Shelves:
         lengths = await self._connection.pipeline([("XLEN", self._keys(shelf)) for shelf in Shelf], repeat=True)
         return dict(zip(Shelf, cast("list[int]", lengths), strict=True))
 
-    async def latest(self, shelf: Shelf, most: int) -> list[Shelved]:
-        """The last `most`, oldest first."""
-        if most <= 0:
-            return []
-        reply = await self._connection.execute("XREVRANGE", self._keys(shelf), "+", "-", "COUNT", most, repeat=True)
-        return [_shelved(shelf, entry) for entry in reversed(cast("list[Reply]", reply))]
+    async def latest(
+        self, shelf: Shelf, most: int, *, before: str | None = None, agent: AgentId | None = None
+    ) -> list[Shelved]:
+        """The last `most`, oldest first: of all, or of those ahead of a place; of all agents, or of one."""
+        end = "+" if before is None else f"({before}"
+        newest_first: list[Shelved] = []
+        while len(newest_first) < most:
+            # Of one agent nobody knows how far back they lie.
+            size = _PAGE if agent is not None else min(_PAGE, most - len(newest_first))
+            reply = await self._connection.execute("XREVRANGE", self._keys(shelf), end, "-", "COUNT", size, repeat=True)
+            page = [_shelved(shelf, entry) for entry in cast("list[Reply]", reply)]
+            newest_first += [letter for letter in page if agent in (None, letter.agent)]
+            if len(page) < size:
+                break
+            end = f"({page[-1].place}"
+        return newest_first[:most][::-1] if most > 0 else []
 
     async def all(self) -> AsyncGenerator[Shelved, None]:
         """Each of them, dead letters first, oldest first; close it with `aclosing`."""

@@ -6,10 +6,12 @@ show it in their schemas.
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tinytown.errors import Invalid
+from tinytown.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +80,13 @@ def keywords_of(metadata: Mapping[str, Any]) -> Mapping[str, object]:
     """The keywords of a field, for its schema."""
     found: Mapping[str, object] = metadata.get(_KEYWORDS, {})
     return found
+
+
+def checked_place(given: str | None, what: str) -> str | None:
+    """The id of an entry in a stream; `Invalid` for what cannot be one."""
+    if given is not None and re.fullmatch(PLACE, given) is None:
+        raise Invalid(f"'{what}' is no id of an event: {one_line(given, 60)}", hint="It looks like 1764067200000-0.")
+    return given
 
 
 def check_bounds(request: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from tinytown.errors import AmbiguousId, Invalid, NotFound, TaskNotFound, TownError
 from tinytown.ids import MIN_PREFIX, TaskId
 from tinytown.messages import TaskAssign
-from tinytown.runtime.operations.bounds import whole
+from tinytown.runtime.operations.bounds import PLACE, shown, whole
 from tinytown.runtime.operations.messages import descriptions, said
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.task_views import name_of
@@ -18,23 +19,31 @@ from tinytown.transport.mailbox import refuse
 from tinytown.transport.shelves import Shelf, Shelved, Shelves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tinytown.ids import AgentId
     from tinytown.messages import Message
     from tinytown.runtime.town import Town
 
 _MOST = 10_000
+_NOTHING, _BETWEEN = "x", "_"
+_CURSOR = "^({0}|{1}){2}({0}|{1})$".format(PLACE.strip("^$"), _NOTHING, _BETWEEN)
+"""Two places, one in each of the two lists; a list of which nothing is left has none."""
+
 _SHOWN_IDS = 10
 """Matches that an ambiguous prefix lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListLetters:
-    """The last `count` of each of the two lists; with `agent` those of one agent, among all there are."""
+    """The last `count` of each of the two lists; with `agent` those of one agent.
+
+    With `before`, which is the `next` of another list, the last ahead of that one.
+    """
 
     count: int = whole("number of letters", 0, _MOST, default=50)
     agent: str | None = None
+    before: str | None = shown({"pattern": _CURSOR}, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,15 @@ class LetterView:
 
 @dataclass(frozen=True, slots=True)
 class LetterList:
-    """Oldest first, the dead letters before the quarantine. The counts are of all there are."""
+    """Oldest first, the dead letters before the quarantine. The counts are of all there are.
+
+    `next` is the `before` that goes on with what is older; None when nothing is.
+    """
 
     letters: tuple[LetterView, ...]
     dead: int
     quarantined: int
+    next: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +114,18 @@ async def list_letters(town: Town, request: ListLetters) -> LetterList:
 
     Raises `AgentNotFound`, `Invalid`.
     """
-    store = _shelves(town)
+    store, count, places = _shelves(town), request.count, _places(request.before)
+    agent = (await town.store.find_agent(request.agent)).id if request.agent is not None else None
     found: list[Shelved] = []
-    if request.agent is None:
-        for shelf in Shelf:
-            found += await store.latest(shelf, request.count)
-    else:
-        agent = (await town.store.find_agent(request.agent)).id
-        async with aclosing(store.all()) as everything:
-            of_agent = [letter async for letter in everything if letter.agent == agent]
-        for shelf in Shelf:
-            here = [letter for letter in of_agent if letter.shelf is shelf]
-            found += here[-request.count :] if request.count else []
+    older: list[str] = []
+    for shelf, before in zip(Shelf, places, strict=True):
+        here = [] if before == _NOTHING else await store.latest(shelf, count + 1, before=before, agent=agent)
+        listed = here[-count:] if count else []
+        found += listed
+        older.append(listed[0].place if 0 < count < len(here) else _NOTHING)
     counts = await store.counts()
-    return LetterList(tuple(await _views(town, found)), counts[Shelf.DEAD], counts[Shelf.QUARANTINE])
+    following = None if set(older) == {_NOTHING} else _BETWEEN.join(older)
+    return LetterList(tuple(await _views(town, found)), counts[Shelf.DEAD], counts[Shelf.QUARANTINE], following)
 
 
 @operation("dlq.show", Scope.READ)
@@ -169,6 +180,15 @@ async def _orphans(town: Town, views: Iterable[LetterView]) -> list[str]:
                 if not (await town.store.task(TaskId(body.task_id))).state.is_terminal:
                     orphans.append(body.task_id)
     return list(dict.fromkeys(orphans))
+
+
+def _places(before: str | None) -> Sequence[str | None]:
+    """For each of the two lists the place ahead of which to look, `_NOTHING` when all of it was shown."""
+    if before is None:
+        return [None for _ in Shelf]
+    if re.fullmatch(_CURSOR, before) is None:
+        raise Invalid(f"'before' is no 'next' of a list: {one_line(before, 80)}")
+    return before.split(_BETWEEN)
 
 
 def _shelves(town: Town) -> Shelves:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tinytown.errors import Invalid
 from tinytown.ids import SUPERVISOR_ID, AgentId, ids_in, is_id
-from tinytown.runtime.operations.bounds import PLACE, place, whole
+from tinytown.runtime.operations.bounds import checked_place, place, whole
 from tinytown.runtime.operations.registry import Scope, operation, require
-from tinytown.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -60,7 +58,7 @@ async def events(town: Town, request: Events) -> EventList:
     """
     if request.before is not None and request.after is not None:
         raise Invalid("Events are listed before an event or after one, not both")
-    before, after = checked_position(request.before, "before"), checked_position(request.after, "after")
+    before, after = checked_place(request.before, "before"), checked_place(request.after, "after")
     wanted = await _wanted(town, request)
     if after is not None:
         found, position = await _behind(town, wanted, after, request.count)
@@ -151,10 +149,3 @@ async def _names(town: Town, shown: Iterable[Event]) -> dict[str, str]:
     ids = {each for event in shown for each in (event.agent or "", *ids_in(event.detail or "")) if is_id(each)}
     ids.discard(SUPERVISOR_ID)
     return {agent.id: agent.name for agent in await town.store.agents_of([AgentId(each) for each in sorted(ids)])}
-
-
-def checked_position(position: str | None, what: str) -> str | None:
-    """The id of an event; `Invalid` for what cannot be one. 0 is where the journal begins."""
-    if position is not None and re.fullmatch(PLACE, position) is None:
-        raise Invalid(f"'{what}' is no id of an event: {one_line(position, 60)}", hint="It looks like 1764067200000-0.")
-    return position

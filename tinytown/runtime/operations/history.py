@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tinytown.ids import AgentId
-from tinytown.runtime.operations.bounds import place, whole
+from tinytown.runtime.operations.bounds import checked_place, place, whole
 from tinytown.runtime.operations.chronicler import Chronicler, Entry, Outcome, TaskEnded
-from tinytown.runtime.operations.events import checked_position
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.task_views import name_of, texts_of
 
@@ -54,7 +53,7 @@ async def history(town: Town, request: History) -> Chronicle:
 
     Raises `AgentNotFound`, `Invalid`.
     """
-    before = checked_position(request.before, "before")
+    before = checked_place(request.before, "before")
     wanted = (await town.store.find_agent(request.agent)).id if request.agent else None
     told = Chronicler()
     has_more = await _hear(town, told, wanted, before, request.count)

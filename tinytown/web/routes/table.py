@@ -189,7 +189,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/inbox/dismiss", "inbox.dismiss", "messages"),
     Route("GET", "/v1/inboxes", "inbox.list", "messages", page=Page("agents", "agent.id")),
     # What was put aside.
-    Route("GET", "/v1/dead-letters", "dlq.list", "dead letters", wire=Wire(names={"count": "limit"})),
+    Route("GET", "/v1/dead-letters", "dlq.list", "dead letters", wire=_PAST),
     Route("POST", "/v1/dead-letters/retry", "dlq.retry", "dead letters", wire=_CHOSEN),
     Route("POST", "/v1/dead-letters/drop", "dlq.drop", "dead letters", wire=_CHOSEN),
     Route("GET", "/v1/dead-letters/{id}", "dlq.show", "dead letters"),
@@ -206,7 +206,7 @@ ROUTES: tuple[Route, ...] = (
     # Who may call, and who did.
     Route("GET", "/v1/keys", "auth.list", "access"),
     Route("DELETE", "/v1/keys/{key}", "auth.revoke", "access"),
-    Route("GET", "/v1/audit", "audit.list", "access", wire=Wire(names={"count": "limit"})),
+    Route("GET", "/v1/audit", "audit.list", "access", wire=_PAST),
     # The plan.
     Route("POST", "/v1/plan/push", "plan.push", "plan"),
     Route("POST", "/v1/plan/pull", "plan.pull", "plan", wire=Wire(names={"everything": "all"})),
