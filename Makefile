@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# So many processes share the tests; most of them wait for other processes most of the time.
+PROCESSES ?= auto
 # `make test EXTRAS=test,browser` tests the dashboard too, in the Chromium of the machine.
 EXTRAS ?= test
 
@@ -13,7 +15,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/tt demo
 
 test: check
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" -n $(PROCESSES)
 	$(MAKE) test-api API_SECONDS=60 API_OPTIONS="--seed 1"
 
 check: $(VENV)/.tested

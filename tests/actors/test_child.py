@@ -358,10 +358,15 @@ def test_a_runtime_that_lost_a_shim_has_no_zombies(runs: Runs) -> None:
     assert runs.survivors() == []
 
 
+def children() -> set[int]:
+    """Of this very process; the server of the test run may be one."""
+    return {found.pid for found in all_processes() if found.parent == os.getpid()}
+
+
 @linux_only
 async def test_fifty_rounds_leave_no_zombie_and_no_descriptor(runs: Runs) -> None:
     await run_child(runs.spec())
-    before = open_descriptors()
+    before, others = open_descriptors(), children()
     limit = trio.CapacityLimiter(4)
 
     async def one() -> None:
@@ -372,20 +377,20 @@ async def test_fifty_rounds_leave_no_zombie_and_no_descriptor(runs: Runs) -> Non
         for _ in range(50):
             nursery.start_soon(one)
     assert open_descriptors() == before
-    assert [found for found in all_processes() if found.parent == os.getpid()] == []
+    assert children() <= others
 
 
 @linux_only
 async def test_a_cancel_at_any_moment_leaves_nothing(runs: Runs) -> None:
     chance = random.Random(20261)
     await run_child(runs.spec())
-    before = open_descriptors()
+    before, others = open_descriptors(), children()
     for _ in range(30):
         with trio.move_on_after(chance.uniform(0, 0.12)):
             await run_child(runs.spec("spawn=daemon", "spawn=group", "wait", ladder=Ladder(interrupt_s=0.2)))
     assert runs.survivors() == []
     assert open_descriptors() == before
-    assert [found for found in all_processes() if found.parent == os.getpid()] == []
+    assert children() <= others
 
 
 async def test_a_listener_that_fails_ends_the_run(runs: Runs) -> None:

@@ -313,8 +313,9 @@ def test_the_colours_of_the_demonstration_reach_the_terminal(
     from tinytown.cli import terminal
     from tinytown.runtime import demo
 
-    def play(*, directory: object, announce: object, colour: bool) -> int:
+    def play(*, directory: object, announce: object, colour: bool, mission: bool) -> int:
         assert callable(announce)
+        assert not mission
         announce(f"\x1b[32m{directory} {colour}\x1b[0m")
         return 0
 

@@ -142,7 +142,7 @@ def test_reclaim_to_the_backlog_says_where_everything_went(town_dir: Person) -> 
         "   1 other message(s) to the conductor's inbox\n"
     )
     assert town_dir.tt("reclaim").out == "🔄 Reclaiming orphaned tasks...\n\n✨ No orphaned tasks found\n"
-    assert "[Q] conductor: Which port?" in town_dir.tt("inbox", "conductor").out
+    assert "conductor: Which port?" in town_dir.tt("inbox", "conductor").out
 
 
 def test_reclaim_to_an_agent_says_what_the_book_says(town_dir: Person) -> None:

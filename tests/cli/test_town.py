@@ -152,7 +152,7 @@ def test_stop_counts_the_agents_it_asked(town_dir: Person) -> None:
         "   Redis of this town goes on, with all that it holds. End it with: tt stop --redis\n"
     )
     assert "a (Stopped)" in town_dir.tt("status").out
-    assert town_dir.tt("stop", "--json").json == {"count": 0, "agents": []}
+    assert town_dir.tt("stop", "--json").json == {"count": 0, "agents": [], "missions": 0}
 
 
 def test_stop_redis_ends_the_server_and_keeps_its_data(town_dir: Person) -> None:
