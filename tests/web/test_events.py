@@ -144,7 +144,7 @@ async def test_figures_and_health(made: Path) -> None:
         bare = town.client.headers.pop("authorization")
         assert (await town.get("/healthz"))["status"] == "ok"
         ready = await town.get("/readyz")
-        assert (ready["status"], ready["redis"]) == ("ready", "connected")
+        assert (ready["status"], ready["redis"], ready["dispatcher"]) == ("ready", "connected", "idle")
         assert "demo" not in json.dumps(ready)
         assert (await town.client.get("/metrics")).status_code == 401
         town.client.headers["authorization"] = bare

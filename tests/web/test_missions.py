@@ -70,7 +70,14 @@ async def test_a_mission_is_started_shown_and_steered(made: Path, town: Town, hu
         assert started["id"] == mission_id
         (listed,) = (await hall.get("/v1/missions", state="planning"))["missions"]
         assert (listed["id"], listed["items"], listed["done"]) == (mission_id, 2, 0)
-        assert "tinytown_missions_active 1.0\n" in (await hall.client.get("/metrics")).text
+        figures = (await hall.client.get("/metrics")).text
+        assert "tinytown_missions_active 1.0\n" in figures
+        assert 'tinytown_missions{state="planning"} 1.0\n' in figures
+        # The runtime that lives does not have it.
+        assert (await hall.get("/readyz"))["dispatcher"] == "stalled"
+        (card,) = await hall.town.placement.runtimes()
+        await hall.town.placement.place(card.id, [AgentId(mission_id)])
+        assert (await hall.get("/readyz"))["dispatcher"] == "running"
         again = await hall.post("/v1/missions", asked, 409)
         assert "is in mission" in again["detail"]
 

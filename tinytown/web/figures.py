@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
 from tinytown import times
-from tinytown.lifecycle import AgentState, TaskState
+from tinytown.ids import AgentId
+from tinytown.lifecycle import AgentState, MissionState, TaskState
 from tinytown.runtime.operations.overview import Overview, overview
 from tinytown.runtime.operations.status import tally
+from tinytown.transport.questions import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +40,8 @@ class Figures:
     in_hand: int
     conductor_waiting: int
     runtimes: int
-    missions: int
+    missions: Mapping[MissionState, int]
+    missions_active: int
     max_agents: int
     latency: float
 
@@ -78,10 +81,28 @@ async def figures_of(town: Town) -> Figures:
         in_hand=sum(line.mail.in_hand for line in lines),
         conductor_waiting=picture.conductor.waiting,
         runtimes=len(picture.runtimes),
-        missions=len(await town.missions.active()),
+        missions=await _missions(town),
+        missions_active=len(await town.missions.active()),
         max_agents=town.settings.max_agents,
         latency=latency,
     )
+
+
+async def _missions(town: Town) -> dict[MissionState, int]:
+    counts = dict.fromkeys(MissionState, 0)
+    for mission in await town.missions.all():
+        counts[mission.state] += 1
+    return counts
+
+
+async def dispatcher(town: Town) -> Literal["idle", "running", "stalled"]:
+    """Whether missions get on: there is none to work on, a runtime that lives has one in hand, or none has."""
+    active = [AgentId(each) for each in await town.missions.active()]
+    if not active:
+        return "idle"
+    holders = (await town.placement.holders(active)).values()
+    (living,) = await ask(town.connection, town.placement.living())
+    return "running" if set(holders) & set(living) else "stalled"
 
 
 async def ping(town: Town) -> float:

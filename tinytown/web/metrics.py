@@ -99,10 +99,14 @@ def _base(found: Figures | None) -> list[Metric]:
     tasks = GaugeMetricFamily("tinytown_tasks", "Tasks by state", labels=("state",))
     for task_state, count in found.tasks.items():
         tasks.add_metric((str(task_state),), count)
+    missions = GaugeMetricFamily("tinytown_missions", "Missions by state", labels=("state",))
+    for mission_state, count in found.missions.items():
+        missions.add_metric((str(mission_state),), count)
     return [
         *up,
         agents,
         tasks,
+        missions,
         CounterMetricFamily(
             "tinytown_tasks_completed", "Tasks that were completed", value=found.tasks[TaskState.COMPLETED]
         ),
@@ -120,6 +124,6 @@ def _base(found: Figures | None) -> list[Metric]:
         _gauge("tinytown_dead_letters", "Messages that failed too often", found.dead_letters),
         _gauge("tinytown_quarantined_messages", "Messages in quarantine", found.quarantined),
         _gauge("tinytown_runtimes", "Runtimes with a lease", found.runtimes),
-        _gauge("tinytown_missions_active", "Missions that are worked on", found.missions),
+        _gauge("tinytown_missions_active", "Missions that are worked on", found.missions_active),
         _gauge("tinytown_redis_latency_seconds", "How long Redis took to answer", found.latency),
     ]

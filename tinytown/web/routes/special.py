@@ -62,6 +62,11 @@ def _about_townhall(metrics: Respond) -> list[Special]:
                     "status": {"type": "string", "enum": ["ready", "not_ready"]},
                     "redis": {"type": "string", "enum": ["connected", "disconnected"]},
                     "redis_latency_ms": {"type": "number"},
+                    "dispatcher": {
+                        "type": "string",
+                        "enum": ["idle", "running", "stalled", "unknown"],
+                        "description": "Whether missions get on; stalled: no runtime works on those that there are.",
+                    },
                 },
             },
             errors=(503,),
