@@ -11,7 +11,7 @@ from tinytown import times
 from tinytown.ids import AgentId
 from tinytown.lifecycle import AgentState, MissionState, TaskState
 from tinytown.runtime.operations.overview import Overview, overview
-from tinytown.runtime.operations.status import tally
+from tinytown.runtime.operations.status import tallied
 from tinytown.transport.questions import ask
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ async def figures_of(town: Town) -> Figures:
     """Read them. Raises the kinds of `Unavailable`."""
     latency = await ping(town)
     picture = await overview(town, Overview(events=0, tasks=0))
-    counts = await tally(town)
+    (counts,) = await ask(town.connection, tallied(town))
     lines = picture.agents
     return Figures(
         town=picture.name,

@@ -9,8 +9,10 @@ from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId
 from tinytown.lifecycle import TaskState
 from tinytown.runtime.operations.bounds import whole
 from tinytown.runtime.operations.registry import Scope, operation
-from tinytown.runtime.operations.status import tally
+from tinytown.runtime.operations.status import tallied
 from tinytown.runtime.operations.task_views import view
+from tinytown.transport.questions import Question, ask
+from tinytown.transport.store import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from tinytown.records import Agent, Event
     from tinytown.runtime.operations.task_views import TaskView
     from tinytown.runtime.town import Town
-    from tinytown.transport.connection import Value
+    from tinytown.transport.connection import Reply, Value
     from tinytown.transport.placement import RuntimeCard
 
 _LANES = 4
@@ -76,20 +78,23 @@ async def overview(town: Town, request: Overview) -> Picture:
     """Show agents, mailboxes, tasks and what happened last."""
     # Read first: what happens meanwhile is followed, and seen in the next picture.
     events = await town.journal.latest(max(1, request.events))
-    agents = await town.store.agents()
-    *mail, conductor = await _mail(town, [*(agent.id for agent in agents), SUPERVISOR_ID])
+    store, placement = town.store, town.placement
+    ids, living, counts = await ask(town.connection, store.everybody(), placement.living(), tallied(town))
+    found, mail, runtimes = await ask(
+        town.connection, store.these(ids), _mail(town, [*ids, SUPERVISOR_ID]), placement.cards(living)
+    )
+    agents = in_order(found)
     names = {agent.id: agent.name for agent in agents}
     tasks = await _tasks(town, [agent.current_task for agent in agents if agent.current_task], request.tasks, names)
     texts = {each.task.id: each.task.description for each in tasks}
-    counts = await tally(town)
     return Picture(
         name=town.name,
         agents=tuple(
-            AgentLine(agent, found, texts.get(agent.current_task, "") if agent.current_task else "")
-            for agent, found in zip(agents, mail, strict=True)
+            AgentLine(agent, mail[agent.id], texts.get(agent.current_task, "") if agent.current_task else "")
+            for agent in agents
         ),
-        conductor=conductor,
-        runtimes=tuple(await town.placement.runtimes()),
+        conductor=mail[SUPERVISOR_ID],
+        runtimes=tuple(runtimes),
         tasks=tasks,
         task_counts=dict(zip(TaskState, counts, strict=False)),
         backlog=counts[-3],
@@ -100,16 +105,23 @@ async def overview(town: Town, request: Overview) -> Picture:
     )
 
 
-async def _mail(town: Town, agent_ids: Sequence[AgentId]) -> list[Mail]:
+def _mail(town: Town, agent_ids: Sequence[AgentId]) -> Question[dict[AgentId, Mail]]:
+    """How much waits for each of these, and is in hand."""
     commands: list[tuple[Value, ...]] = []
     for agent_id in agent_ids:
         commands += [("LLEN", lane) for lane in town.keys.lanes(agent_id)]
         commands.append(("HLEN", town.keys("inflight", agent_id)))
-    replies = cast("list[int]", await town.connection.pipeline(commands, repeat=True))
     step = _LANES + 1
-    return [
-        Mail(sum(replies[at : at + _LANES]), replies[at], replies[at + _LANES]) for at in range(0, len(replies), step)
-    ]
+
+    def mail(replies: Sequence[Reply]) -> dict[AgentId, Mail]:
+        counts = cast("Sequence[int]", replies)
+        heaps = [counts[at : at + step] for at in range(0, len(counts), step)]
+        return {
+            agent_id: Mail(sum(heap[:_LANES]), heap[0], heap[_LANES])
+            for agent_id, heap in zip(agent_ids, heaps, strict=True)
+        }
+
+    return Question(commands, mail)
 
 
 async def _tasks(

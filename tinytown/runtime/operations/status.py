@@ -111,14 +111,8 @@ async def status(town: Town, request: Status) -> TownStatus:
     )
 
 
-async def tally(town: Town) -> list[int]:
-    """How many tasks are in each state, in the backlog, among the dead letters, in quarantine."""
-    (counts,) = await ask(town.connection, tallied(town))
-    return counts
-
-
 def tallied(town: Town) -> Question[list[int]]:
-    """What `tally` tells."""
+    """How many tasks are in each state, in the backlog, among the dead letters, in quarantine."""
     commands: list[tuple[Value, ...]] = [("SCARD", town.keys("tasks_in", state)) for state in TaskState]
     commands += [("LLEN", town.keys("backlog")), ("XLEN", town.keys("dlq")), ("XLEN", town.keys("quarantine"))]
     return Question(commands, lambda replies: cast("list[int]", list(replies)))

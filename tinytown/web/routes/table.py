@@ -204,7 +204,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("POST", "/v1/reclaim/orphan-tasks", "recovery.orphan_tasks", "repair", wire=Wire(names={"source": "from"})),
     # Who may call, and who did.
-    Route("GET", "/v1/keys", "auth.list", "access"),
+    Route("GET", "/v1/keys", "auth.list", "access", page=Page("keys")),
     Route("DELETE", "/v1/keys/{key}", "auth.revoke", "access"),
     Route("GET", "/v1/audit", "audit.list", "access", wire=_PAST),
     # The plan.
