@@ -273,6 +273,8 @@ async def test_the_audit_comes_in_pages(made: Path) -> None:
         assert "next" not in first
         assert (await town.get("/v1/audit", 422, cursor="soon"))["code"] == "invalid"
         assert (await town.get("/v1/dead-letters", 422, cursor="0-0"))["code"] == "invalid"
+        assert (await town.get("/v1/audit", cursor="00-0"))["records"] == []
+        assert (await town.get("/v1/dead-letters", cursor="0-0_0"))["letters"] == []
 
 
 async def test_a_path_that_is_spelled_out_is_no_name(made: Path) -> None:

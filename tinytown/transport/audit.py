@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, cast
 
 from tinytown import times
+from tinytown.transport.journal import exclusive
 
 if TYPE_CHECKING:
     from tinytown.times import Timestamp
@@ -52,7 +53,7 @@ class AuditTrail:
 
     async def latest(self, most: int, *, before: str | None = None) -> tuple[list[AuditRecord], str | None]:
         """The last `most` records of all, or of those ahead of a place, oldest first; and ahead of which others are."""
-        end = "+" if before is None else f"({before}"
+        end = "+" if before is None else exclusive(before)
         reply = await self._connection.execute("XREVRANGE", self._key, end, "-", "COUNT", most + 1, repeat=True)
         entries = cast("list[tuple[bytes, list[bytes]]]", reply)
         following = entries[most - 1][0].decode() if len(entries) > most else None

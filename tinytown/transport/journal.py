@@ -45,7 +45,7 @@ class Journal:
     async def after(self, position: str, most: int = 1000) -> list[Event]:
         """Up to `most` events behind a position (the id of an event; "0" for the beginning), oldest first."""
         reply = await self._connection.execute(
-            "XRANGE", self._key, _exclusive(position), "+", "COUNT", most, repeat=True
+            "XRANGE", self._key, exclusive(position), "+", "COUNT", most, repeat=True
         )
         return [event_of(entry) for entry in cast("list[Reply]", reply)]
 
@@ -57,14 +57,14 @@ class Journal:
         With `including` the event at the position is the first of them. With `about` only those that have one of
         these ids among their fields, so that a page may be empty. Close it with `contextlib.aclosing`.
         """
-        start = "+" if position is None else position if including else _exclusive(position)
+        start = "+" if position is None else position if including else exclusive(position)
         return self._pages("XREVRANGE", start, "-", about)
 
     def forwards(
         self, position: str, *, including: bool = False, about: Sequence[str] = ()
     ) -> AsyncGenerator[list[Event], None]:
         """Page after page of the events behind a position, oldest first, until the last; otherwise as `backwards`."""
-        return self._pages("XRANGE", position if including else _exclusive(position), "+", about)
+        return self._pages("XRANGE", position if including else exclusive(position), "+", about)
 
     async def _pages(self, verb: str, start: str, end: str, about: Sequence[str]) -> AsyncGenerator[list[Event], None]:
         words = [each.encode() for each in about]
@@ -76,7 +76,7 @@ class Journal:
                 yield [event_of(entry) for entry in page if not words or any(word in entry[1] for word in words)]
             if len(page) < most:
                 return
-            start, most = _exclusive(page[-1][0].decode()), min(LAST_PAGE, most * 3)
+            start, most = exclusive(page[-1][0].decode()), min(LAST_PAGE, most * 3)
 
     async def first(self) -> Event | None:
         """The oldest event that is kept; None when there is none."""
@@ -114,7 +114,8 @@ def _entries(reply: Reply) -> Sequence[Reply]:
     return cast("Sequence[Reply]", stream[1])
 
 
-def _exclusive(position: str) -> str:
+def exclusive(position: str) -> str:
+    """The end of a range of a stream that leaves out the entry of this id."""
     # Nothing is at the beginning, and the server refuses what would come before it.
     return position if position.strip("0-") == "" else f"({position}"
 

@@ -16,6 +16,7 @@ from tinytown.errors import BadMessage
 from tinytown.ids import AgentId, TaskId
 from tinytown.messages import LANES, Message, Priority, TaskAssign
 from tinytown.transport import scripts
+from tinytown.transport.journal import exclusive
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -73,7 +74,7 @@ class Shelves:
         self, shelf: Shelf, most: int, *, before: str | None = None, agent: AgentId | None = None
     ) -> list[Shelved]:
         """The last `most`, oldest first: of all, or of those ahead of a place; of all agents, or of one."""
-        end = "+" if before is None else f"({before}"
+        end = "+" if before is None else exclusive(before)
         newest_first: list[Shelved] = []
         while len(newest_first) < most:
             # Of one agent nobody knows how far back they lie.
@@ -83,7 +84,7 @@ class Shelves:
             newest_first += [letter for letter in page if agent in (None, letter.agent)]
             if len(page) < size:
                 break
-            end = f"({page[-1].place}"
+            end = exclusive(page[-1].place)
         return newest_first[:most][::-1] if most > 0 else []
 
     async def all(self) -> AsyncGenerator[Shelved, None]:
@@ -99,7 +100,7 @@ class Shelves:
                     yield letter
                 if len(found) < _PAGE:
                     break
-                begin = f"({found[-1].place}"
+                begin = exclusive(found[-1].place)
 
     async def tasks(self) -> set[TaskId]:
         """The tasks that messages told of which lie here."""

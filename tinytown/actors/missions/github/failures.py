@@ -55,9 +55,10 @@ class GitHubDenied(GitHubRefused):
 
 
 class GitHubMissing(GitHubRefused):
-    """It is not there, or the token may not know that it is."""
+    """It is not there, or the token may not know that it is. Whoever named it named it wrongly."""
 
     code = "github_missing"
+    http_status = 404
     default_hint = "Check the number and the repository, and that the token may read it."
 
 
