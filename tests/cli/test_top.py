@@ -13,6 +13,7 @@ import struct
 import subprocess
 import termios
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -239,6 +240,8 @@ def picture(*, agents: int = 3, tasks: int = 5, events: int = 30, **more: Any) -
     made = Picture(
         name="demo",
         agents=tuple(lines),
+        agent_counts=Counter(line.agent.state for line in lines),
+        at_work=sum(line.agent.in_round for line in lines),
         conductor=Mail(),
         runtimes=(RuntimeCard(new_runtime_id(), "here", 42, NOW),),
         tasks=tuple(views),
@@ -301,6 +304,7 @@ def test_it_says_what_a_person_has_to_look_at() -> None:
         backlog=2,
         put_aside=3,
         conductor=Mail(waiting=4),
+        agent_counts=Counter((agent.state, waiting.state)),
     )
     shown = replace(shown, agents=(AgentLine(agent, Mail()), AgentLine(waiting, Mail())))
 

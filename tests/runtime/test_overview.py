@@ -9,7 +9,7 @@ import pytest
 from runtime_parts import add, place
 
 from tinytown.errors import Invalid
-from tinytown.lifecycle import TaskState
+from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import Priority
 from tinytown.runtime.operations.messages import Send, send
 from tinytown.runtime.operations.overview import Mail, Overview, overview
@@ -82,7 +82,26 @@ def test_what_was_put_aside_and_what_waits_for_a_person_is_counted(town: Town) -
     assert (found.put_aside, found.conductor.waiting) == (1, 1)
 
 
-def test_it_reads_no_message_and_no_more_tasks_than_it_shows(town: Town) -> None:
+def test_of_many_agents_those_are_shown_that_are_at_work_and_all_are_counted(town: Town) -> None:
+    for number in range(8):
+        agent = add(town, f"agent-{number}")
+        changed = {5: {"state": AgentState.WORKING, "in_round": True}, 0: {"state": AgentState.STOPPED}}.get(number, {})
+        run_sync(town.store.update_agent(agent.id, lambda it, changed=changed: replace(it, **changed)))
+    task = run_sync(assign(town, Assign("agent-7", "dig"))).task
+
+    found = run_sync(overview(town, Overview(agents=2)))
+
+    assert [line.agent.name for line in found.agents] == ["agent-5", "agent-1"]
+    assert (sum(found.agent_counts.values()), found.agent_counts[AgentState.STOPPED], found.at_work) == (8, 1, 1)
+    assert [(each.task.id, each.agent_name) for each in found.tasks] == [(task.id, "agent-7")]
+    assert set(found.names.values()) == {f"agent-{number}" for number in range(8)}
+    everyone = run_sync(overview(town, Overview(agents=8)))
+    assert [line.agent.name for line in everyone.agents] == [f"agent-{number}" for number in range(8)]
+
+
+def test_it_reads_no_message_and_no_more_agents_and_tasks_than_it_shows(town: Town) -> None:
+    for number in range(9):
+        add(town, f"agent-{number}")
     add(town, "ada")
     for number in range(40):
         run_sync(assign(town, Assign("ada", f"task {number}")))
@@ -98,7 +117,8 @@ def test_it_reads_no_message_and_no_more_tasks_than_it_shows(town: Town) -> None
         return await pipeline(commands, repeat=repeat)
 
     town.connection.execute, town.connection.pipeline = heard, heard_all  # type: ignore[method-assign]
-    run_sync(overview(town, Overview(events=5, tasks=5)))
+    run_sync(overview(town, Overview(events=5, tasks=5, agents=5)))
 
-    assert "LRANGE" not in {command[0] for command in asked}
+    assert {"LRANGE", "HGETALL", "HVALS"}.isdisjoint(command[0] for command in asked)
     assert max(len(command) for command in asked if command[0] == "MGET") <= 6
+    assert sum(command[0] == "LLEN" for command in asked) == 4 * 6 + 1

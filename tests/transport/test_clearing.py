@@ -44,7 +44,7 @@ async def fill(town: Parts) -> Agent:
 
 
 async def clear(town: Parts) -> int:
-    return await clear_town(town.connection, town.keys, Event("town.reset"), states=TaskState, events=1000)
+    return await clear_town(town.connection, town.keys, Event("town.reset"), events=1000)
 
 
 async def test_only_the_town_itself_its_supervisor_and_its_runtimes_stay(town: Parts) -> None:

@@ -24,7 +24,7 @@ from tinytown.messages import LANES, Informational, Message
 from tinytown.records import Agent, Event, Task
 from tinytown.transport.blocking import BlockingConnection, run_sync
 from tinytown.transport.delivery import Ack, ControlKind, DeadLetter, Outcome, Quarantine, Retry, Return, Snooze
-from tinytown.transport.keys import CATALOGUE, LANE_KEYS, Keys
+from tinytown.transport.keys import CATALOGUE, LANE_KEYS, STATES, Keys
 from tinytown.transport.snapshot import Restored, describe, dump, load, parse, take
 from tinytown.transport.snapshot_content import LEFT_OUT, SAVED
 from tinytown.transport.snapshot_rules import FORMS, NAMED
@@ -96,7 +96,7 @@ async def restore(town: Parts, data: bytes, *, force: bool = False, rename: bool
 def test_every_key_of_the_catalogue_is_saved_in_a_known_form_or_left_out_for_a_reason() -> None:
     assert set(LEFT_OUT) <= {key.name for key in CATALOGUE}
     for key in SAVED:
-        assert key.per in ("", "agent", "task", "mission", "state"), f"how are all keys of {key.name} found?"
+        assert key.per in ("", "agent", "task", "mission", *STATES), f"how are all keys of {key.name} found?"
         assert key.name in (NAMED if key.type == "stream" else FORMS), f"what may stand in {key.name}?"
 
 
@@ -529,7 +529,7 @@ async def any_town(town: Parts, steps: list[tuple[object, ...]]) -> None:
 def _moved(town: Parts, agents: list[Agent]) -> list[tuple[str, str]]:
     """Keys that a save may have although the town had not: what was at work is at rest in them."""
     lanes = [(lane, agent.id) for lane in LANE_NAMES.values() for agent in agents]
-    return [*lanes, ("tasks_in", TaskState.ASSIGNED)]
+    return [*lanes, ("tasks_in", TaskState.ASSIGNED), *(("agents_in", state) for state in AgentState)]
 
 
 async def many_records(town: Parts, count: int) -> None:

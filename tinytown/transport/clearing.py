@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from tinytown.ids import SUPERVISOR_ID
-from tinytown.transport import scripts
-from tinytown.transport.keys import CATALOGUE
+from tinytown.transport import agent_index, scripts
+from tinytown.transport.keys import CATALOGUE, STATES
 from tinytown.transport.waiting import index_writes
 
 if TYPE_CHECKING:
     from tinytown.ids import AgentId
-    from tinytown.lifecycle import TaskState
     from tinytown.records import Agent, Event, Task
     from tinytown.transport.connection import Connection, Value
     from tinytown.transport.keys import Keys
@@ -27,7 +26,7 @@ KEPT = frozenset(
 """What makes it this town, who is on duty (a runtime goes on, without agents, until new ones are spawned), who may
 call it over HTTP, and who did. Neither a reset nor a restore touches it."""
 
-FOUND_BY = frozenset({"", "agent", "task", "mission", "state", "runtime"})
+FOUND_BY = frozenset({"", "agent", "task", "mission", "runtime", *STATES})
 """The kinds of keys that can be listed from an index. A test holds the catalogue to them."""
 
 
@@ -49,6 +48,7 @@ def delete_agent(change: Change, keys: Keys, seen: Seen[Agent]) -> Change:
         change.write("HDEL", keys(name), agent.id)
     for name in ("held", "unplaced"):
         change.write("SREM", keys(name), agent.id)
+    change.writes += agent_index.index_writes(keys, agent, None)
     # No bell of the change: that would note the agent among those with something to read.
     return change.write("PUBLISH", keys("bell"), agent.id)
 
@@ -64,13 +64,13 @@ def delete_task(change: Change, keys: Keys, seen: Seen[Task]) -> Change:
     return change.write("LREM", keys("backlog"), 0, task.id)
 
 
-async def clear_town(connection: Connection, keys: Keys, event: Event, *, states: type[TaskState], events: int) -> int:
+async def clear_town(connection: Connection, keys: Keys, event: Event, *, events: int) -> int:
     """Delete all agents, tasks, missions and messages in one step; gives how many keys that were.
 
     The supervisor stays, with an empty mailbox. `event` is the first of the new journal, which keeps `events`.
     """
     whole = [keys(key.name) for key in CATALOGUE if not key.per and key.type != "channel" and key.name not in KEPT]
-    whole += [keys(key.name, state) for key in CATALOGUE if key.per == "state" for state in states]
+    whole += [keys(key.name, state) for key in CATALOGUE for state in STATES.get(key.per, ())]
     groups = [event.to_fields(), whole]
     groups += [
         [word for key in CATALOGUE if key.per == kind for word in (keys.prefix + key.suffix, key.tail)]

@@ -10,7 +10,13 @@ No key expires by itself: what a town accepted leaves only by being settled, dro
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from tinytown.lifecycle import AgentState, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import StrEnum
 
 
 class Key(NamedTuple):
@@ -35,7 +41,9 @@ CATALOGUE: tuple[Key, ...] = (
     Key("names", "names", "", "hash", "store", "agent name -> id; the index of agents"),
     Key("roster", "roster", "", "string", "store", "changes whenever an agent begins a life; guards max_agents"),
     Key("tasks", "tasks", "", "zset", "store", "task ids by creation; the index of tasks"),
-    Key("tasks_in", "tasks:", "state", "set", "store", "task ids by state"),
+    Key("tasks_in", "tasks:", "task state", "set", "store", "task ids by state"),
+    Key("agents_in", "agents:", "agent state", "zset", "store", "agent ids by state, by creation"),
+    Key("at_work", "at_work", "", "zset", "store", "ids of agents in a round, by creation"),
     Key("held", "held", "", "set", "store", "agents that may claim nothing now"),
     Key("tokens", "tokens", "", "hash", "store", "agent id -> SHA-256 of its credential"),
     Key("urgent", "urgent:", "agent", "list", "mailbox", "lane: message JSON"),
@@ -81,6 +89,9 @@ CATALOGUE: tuple[Key, ...] = (
     Key("bell", "bell", "", "channel", "mailbox", "ids of agents with something new"),
     Key("broadcast", "broadcast", "", "channel", "mailbox", "messages to everybody (JSON)"),
 )
+
+STATES: Mapping[str, type[StrEnum]] = {"task state": TaskState, "agent state": AgentState}
+"""The kinds of keys of which there is one a state."""
 
 _BY_NAME = {key.name: key for key in CATALOGUE}
 _WHOLE = {key.suffix: key for key in CATALOGUE if not key.per}

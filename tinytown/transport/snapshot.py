@@ -21,7 +21,7 @@ from tinytown.records import Agent, Task
 from tinytown.text import one_line
 from tinytown.transport import scripts, snapshot_file
 from tinytown.transport.clearing import KEPT
-from tinytown.transport.keys import CATALOGUE
+from tinytown.transport.keys import CATALOGUE, STATES
 from tinytown.transport.snapshot_content import GATHERED, Content, Place, Stream, bring_to_rest, messages
 from tinytown.transport.snapshot_rules import Fault, check, shown
 from tinytown.transport.store import Seen
@@ -238,8 +238,8 @@ def _rows(catalogue: Iterable[Key], keys: Keys, per: str) -> list[tuple[Place, s
     key begins and ends."""
     found = []
     for key in catalogue:
-        if key.per == "state" and not per:
-            found += [(Place(key.name, state), key.type, keys(key.name, state), "") for state in TaskState]
+        if key.per in STATES and not per:
+            found += [(Place(key.name, state), key.type, keys(key.name, state), "") for state in STATES[key.per]]
         elif key.per == per:
             found.append((Place(key.name), key.type, keys.prefix + key.suffix, key.tail))
     return found

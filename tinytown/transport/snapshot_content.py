@@ -18,6 +18,7 @@ from tinytown.ids import SUPERVISOR_ID, AgentId
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import decode_json
 from tinytown.times import seconds_of
+from tinytown.transport.agent_index import born
 from tinytown.transport.keys import CATALOGUE, LANE_KEYS
 from tinytown.transport.store import Seen
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 LEFT_OUT: Mapping[str, str] = {
     "town_id": "says whose data this is on this Redis; a restored town stays who it is",
     "incarnation": "says that the data of this host did not vanish; that is not for another host to say",
+    "at_work": "is empty when nobody works",
     "roster": "is changed by every restore, so that no spawn counts agents that are gone",
     "tokens": "is secret, and for rounds that run now",
     "api_keys": "opens doors of this town, and is for nobody who reads a save",
@@ -158,7 +160,8 @@ def _index(content: Content, records: Records) -> None:
     agents = [seen.record for seen in records.agents.values()]
     tasks = [seen.record for seen in records.tasks.values()]
     content.hashes.pop(Place("names"), None)
-    content.zsets.pop(Place("tasks"), None)
+    for place in [place for place in content.zsets if place.name in ("tasks", "agents_in")]:
+        del content.zsets[place]
     content.zsets.pop(Place("missions"), None)
     for place in [place for place in content.sets if place.name in ("held", "tasks_in")]:
         del content.sets[place]
@@ -174,6 +177,9 @@ def _index(content: Content, records: Records) -> None:
         content.zsets[Place("missions")] = {
             mission.id.encode(): round(seconds_of(mission.created_at) * 1000) for mission in records.missions.values()
         }
+    for agent in agents:
+        if agent.id != SUPERVISOR_ID:
+            content.zsets.setdefault(Place("agents_in", agent.state), {})[agent.id.encode()] = born(agent)
     for task in tasks:
         content.sets.setdefault(Place("tasks_in", task.state), set()).add(task.id.encode())
     known = {task.id.encode() for task in tasks}

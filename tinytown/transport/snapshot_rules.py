@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tinytown.errors import BadMessage, InvalidName
 from tinytown.ids import SUPERVISOR_ID, agent_name, is_id
-from tinytown.lifecycle import TaskState
 from tinytown.mission_records import Mission, SourceText, Watch, WorkItem
 from tinytown.records import Agent, Event, Record, Task
 from tinytown.text import one_line
+from tinytown.transport.keys import STATES
 from tinytown.transport.snapshot_content import CLAIMED, SAVED, SNOOZED, Content, Place, Records
 from tinytown.transport.store import Seen
 
@@ -61,6 +61,7 @@ FORMS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
     "names": (_ANY, _ID),
     "tasks": (_ID,),
     "tasks_in": (_ID,),
+    "agents_in": (_ID,),
     "held": (_ID,),
     "urgent": (_ANY,),
     "high": (_ANY,),
@@ -122,8 +123,8 @@ _PER = {key.name: key.per for key in SAVED} | {"inflight": "agent"}
 
 def _check_part(place: Place) -> None:
     per = _PER.get(place.name, "")
-    if per == "state":
-        if place.part not in set(TaskState):
+    if per in STATES:
+        if place.part not in set(STATES[per]):
             raise Fault("there is no such state")
     elif per and not is_id(place.part):
         raise Fault("its last part is no id")

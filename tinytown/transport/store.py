@@ -18,7 +18,7 @@ from tinytown.ids import SUPERVISOR_ID, SUPERVISOR_NAMES, AgentId, TaskId, is_id
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import decode_json
 from tinytown.records import Agent, Event, Record, Task
-from tinytown.transport import scripts
+from tinytown.transport import agent_index, scripts
 from tinytown.transport.mailbox import LANE_NUMBER, checked, pairs, refuse, send_header
 from tinytown.transport.questions import Question, ask
 from tinytown.transport.waiting import Waiting, index_writes
@@ -84,7 +84,7 @@ class Change:
         self.checks.append((self._keys("names"), "-", agent.name.encode()))
         self.writes.append(("SET", key, agent.encode()))
         self.writes.append(("HSET", self._keys("names"), agent.name, agent.id))
-        return self._hold(agent)
+        return self._place(None, agent)
 
     def create_supervisor(self) -> Change:
         """Write the supervisor's record: a mailbox with a well-known id that no list of agents shows."""
@@ -97,9 +97,11 @@ class Change:
         key = self._keys("agent", after.id)
         self.checks.append((key, "=", seen.raw))
         self.writes.append(("SET", key, seen.overwrite(after)))
-        return self._hold(after)
+        return self._place(seen.record, after)
 
-    def _hold(self, agent: Agent) -> Change:
+    def _place(self, before: Agent | None, agent: Agent) -> Change:
+        """Put it where agents of its state are looked for."""
+        self.writes += agent_index.index_writes(self._keys, before, agent)
         verb = "SADD" if agent.state in _HELD_STATES else "SREM"
         self.writes.append((verb, self._keys("held"), agent.id))
         if agent.state is AgentState.STARTING and self.fence is None:

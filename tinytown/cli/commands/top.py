@@ -125,7 +125,7 @@ class _View:
             self._draw(screen)
             rows = screen.size[1]
             try:
-                self._picture = await overview(self._town, Overview(events=rows, tasks=rows))
+                self._picture = await overview(self._town, Overview(events=rows, tasks=rows, agents=rows))
                 self._trouble = ""
             except Unavailable as error:
                 self._trouble = error.message

@@ -100,11 +100,11 @@ def frame(picture: Picture, trouble: str, *, height: int) -> RenderableType:
 
 
 def _title(picture: Picture) -> Text:
-    at_work = sum(line.agent.in_round for line in picture.agents)
-    alive = sum(not line.agent.state.is_terminal for line in picture.agents)
+    total = sum(picture.agent_counts.values())
+    alive = sum(count for state, count in picture.agent_counts.items() if not state.is_terminal)
     title = _line("", style="reverse")
     title.append(f" {one_line(picture.name, _LONGEST)} ", style="bold")
-    title.append(f"  {len(picture.agents)} agents, {alive} alive, {at_work} at work  ")
+    title.append(f"  {total} agents, {alive} alive, {picture.at_work} at work  ")
     if picture.runtimes:
         pids = ", ".join(str(card.pid) for card in picture.runtimes)
         title.append(f"runtime: pid {pids} since {_clock(picture.runtimes[0].started_at)} ")
@@ -136,7 +136,8 @@ def _foot(trouble: str) -> Text:
 
 def _agents(picture: Picture, room: int) -> Table:
     table = _table(("AGENT", _NAME), ("STATE", 8), ("ROUND", 7), ("MAIL", 7), ("SINCE", 8), ("DOING", None))
-    shown, left = _fitting(picture.agents, room)
+    shown = _fitting(picture.agents, room)
+    left = sum(picture.agent_counts.values()) - len(shown)
     for line in shown:
         agent = line.agent
         style = _STYLES.get(agent.state, "")
@@ -152,12 +153,12 @@ def _agents(picture: Picture, room: int) -> Table:
     return table
 
 
-def _fitting(agents: Sequence[AgentLine], room: int) -> tuple[Sequence[AgentLine], int]:
+def _fitting(agents: Sequence[AgentLine], room: int) -> Sequence[AgentLine]:
     """Those that fit, in their order; where not all do, those first that are at work, then those alive."""
     if len(agents) <= room:
-        return agents, 0
+        return agents
     by_interest = sorted(agents, key=lambda line: (not line.agent.in_round, line.agent.state.is_terminal))
-    return by_interest[: max(0, room - 1)], len(agents) - max(0, room - 1)
+    return by_interest[: max(0, room - 1)]
 
 
 def _mail(mail: Mail) -> Text:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 
 from tinytown.actors.handover import HandedOver, Then, Where
 from tinytown.errors import AgentNotFound, Conflict
-from tinytown.lifecycle import TaskState
 from tinytown.records import Event
 from tinytown.runtime.operations.reclaiming import busy_agents, handover_of
 from tinytown.runtime.operations.registry import Scope, operation
@@ -122,7 +121,6 @@ async def reset(town: Town, request: Reset) -> WasReset:
         town.connection,
         town.keys,
         Event("town.reset", detail=detail),
-        states=TaskState,
         events=town.settings.limits.events,
     )
     worktrees = await clear(town, agents, spare=at_work)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tinytown.errors import Invalid
-from tinytown.ids import SUPERVISOR_ID, AgentId, ids_in, is_id
+from tinytown.ids import AgentId, ids_in, is_id
 from tinytown.runtime.operations.bounds import checked_place, place, whole
 from tinytown.runtime.operations.registry import Scope, operation, require
+from tinytown.runtime.operations.task_views import names_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -145,7 +146,10 @@ async def _wanted(town: Town, request: Events) -> _Wanted:
 
 
 async def _names(town: Town, shown: Iterable[Event]) -> dict[str, str]:
-    """The names of the agents that these events are about or mention; the conductor's goes without saying."""
+    return {str(agent_id): name for agent_id, name in (await names_of(town, ids_told(shown))).items()}
+
+
+def ids_told(shown: Iterable[Event]) -> set[AgentId]:
+    """The ids, of agents and of others, that these events are about or mention."""
     ids = {each for event in shown for each in (event.agent or "", *ids_in(event.detail or "")) if is_id(each)}
-    ids.discard(SUPERVISOR_ID)
-    return {agent.id: agent.name for agent in await town.store.agents_of([AgentId(each) for each in sorted(ids)])}
+    return {AgentId(each) for each in ids}

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId
-from tinytown.lifecycle import TaskState
+from tinytown.ids import SUPERVISOR_ID, TaskId
+from tinytown.lifecycle import AgentState, TaskState
 from tinytown.runtime.operations.bounds import whole
+from tinytown.runtime.operations.events import ids_told
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.status import tallied
-from tinytown.runtime.operations.task_views import view
+from tinytown.runtime.operations.task_views import names_of, view
+from tinytown.transport.agent_index import standing
 from tinytown.transport.questions import Question, ask
 from tinytown.transport.store import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tinytown.records import Agent, Event
+    from tinytown.ids import AgentId
+    from tinytown.records import Agent, Event, Task
     from tinytown.runtime.operations.task_views import TaskView
     from tinytown.runtime.town import Town
     from tinytown.transport.connection import Reply, Value
@@ -29,10 +32,14 @@ _MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How many of the last events and of the newest tasks, besides those that agents are at."""
+    """How many of the last events, of the newest tasks, besides those that agents are at, and of the agents.
+
+    Without a number all agents are shown; with one those first that are at work, then those alive.
+    """
 
     events: int = whole("number of events", 0, _MOST, default=50)
     tasks: int = whole("number of tasks", 0, _MOST, default=50)
+    agents: int | None = whole("number of agents", 0, _MOST, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +62,17 @@ class AgentLine:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`tasks` are those that agents are at, then the newest of the others. Events oldest first.
+    """`tasks` are those that the agents shown are at, then the newest of the others. Events oldest first.
 
-    `position` is the last event that it takes account of.
+    Agents are in the order of creation where all are shown. `at_work` counts those in a round, whatever their state.
+    `names` are those of the agents that are shown or spoken of. `position` is the last event that it takes account
+    of.
     """
 
     name: str
     agents: tuple[AgentLine, ...]
+    agent_counts: Mapping[AgentState, int]
+    at_work: int
     conductor: Mail
     runtimes: tuple[RuntimeCard, ...]
     tasks: tuple[TaskView, ...]
@@ -79,23 +90,30 @@ async def overview(town: Town, request: Overview) -> Picture:
     # Read first: what happens meanwhile is followed, and seen in the next picture.
     events = await town.journal.latest(max(1, request.events))
     store, placement = town.store, town.placement
-    ids, living, counts = await ask(town.connection, store.everybody(), placement.living(), tallied(town))
+    agents_now, living, counts = await ask(
+        town.connection, standing(town.keys, request.agents), placement.living(), tallied(town)
+    )
+    ids = agents_now.agents
     found, mail, runtimes = await ask(
         town.connection, store.these(ids), _mail(town, [*ids, SUPERVISOR_ID]), placement.cards(living)
     )
-    agents = in_order(found)
+    agents = in_order(found) if len(ids) == agents_now.total else found
     names = {agent.id: agent.name for agent in agents}
-    tasks = await _tasks(town, [agent.current_task for agent in agents if agent.current_task], request.tasks, names)
-    texts = {each.task.id: each.task.description for each in tasks}
+    tasks = await _tasks(town, [agent.current_task for agent in agents if agent.current_task], request.tasks)
+    if len(ids) < agents_now.total:
+        names |= await names_of(town, _spoken_of(events, tasks) - names.keys())
+    texts = {task.id: task.description for task in tasks}
     return Picture(
         name=town.name,
         agents=tuple(
             AgentLine(agent, mail[agent.id], texts.get(agent.current_task, "") if agent.current_task else "")
             for agent in agents
         ),
+        agent_counts=agents_now.by_state,
+        at_work=agents_now.at_work,
         conductor=mail[SUPERVISOR_ID],
         runtimes=tuple(runtimes),
-        tasks=tasks,
+        tasks=tuple(view(task, names) for task in tasks),
         task_counts=dict(zip(TaskState, counts, strict=False)),
         backlog=counts[-3],
         put_aside=counts[-2] + counts[-1],
@@ -124,13 +142,16 @@ def _mail(town: Town, agent_ids: Sequence[AgentId]) -> Question[dict[AgentId, Ma
     return Question(commands, mail)
 
 
-async def _tasks(
-    town: Town, current: Iterable[TaskId], newest: int, names: Mapping[AgentId, str]
-) -> tuple[TaskView, ...]:
+def _spoken_of(events: Iterable[Event], tasks: Iterable[Task]) -> set[AgentId]:
+    of_tasks = {each for task in tasks for each in (task.assigned_to, task.assigned_by) if each is not None}
+    return ids_told(events) | of_tasks
+
+
+async def _tasks(town: Town, current: Iterable[TaskId], newest: int) -> list[Task]:
     members: list[bytes] = []
     if newest > 0:
         reply = await town.connection.execute("ZREVRANGE", town.keys("tasks"), 0, newest - 1, repeat=True)
         members = cast("list[bytes]", reply)
     ids = list(dict.fromkeys([*current, *(TaskId(raw.decode()) for raw in members)]))
     found = {task.id: task for task in await town.store.tasks_of(ids)}
-    return tuple(view(found[task_id], names) for task_id in ids if task_id in found)
+    return [found[task_id] for task_id in ids if task_id in found]

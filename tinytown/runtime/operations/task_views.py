@@ -47,6 +47,12 @@ async def texts_of(town: Town, task_ids: Iterable[str]) -> dict[str, str]:
     return texts
 
 
+async def names_of(town: Town, ids: Iterable[AgentId]) -> dict[AgentId, str]:
+    """The names of those of these that are agents; the conductor's goes without saying."""
+    found = await town.store.agents_of(sorted(set(ids) - {SUPERVISOR_ID}))
+    return {agent.id: agent.name for agent in found}
+
+
 def name_of(agent_id: AgentId | None, names: Mapping[AgentId, str]) -> str:
     """The name of an agent, `conductor` for the supervisor, the id of one that is gone."""
     if agent_id is None:
