@@ -277,6 +277,26 @@ async def test_a_pull_request_that_is_closed_goes_back_to_its_agent(course: Cour
     assert "closed without being merged" in work.description
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["opened again", "another one"])
+async def test_after_a_pull_request_was_closed_there_may_be_one_that_is_merged(course: Course, again: bool) -> None:
+    await course.begin(1, auto_merge=True)
+    await course.on()
+    await course.does()
+    repo = course.hub.repo("o/r")
+    repo.pulls[40].close()
+    await course.on(passes=181)
+    if again:
+        repo.pulls[40].state = "open"
+    await course.does(pull=40 if again else 41)
+    pull = repo.pulls[40 if again else 41]
+    pull.check("test")
+    await course.approve()
+    await course.on(passes=181)
+
+    assert pull.merged
+    assert (await course.item()).state is WorkItemState.DONE
+
+
 async def test_an_issue_that_somebody_closes_is_done_and_its_task_cancelled(course: Course) -> None:
     await course.begin(1)
     await course.on()

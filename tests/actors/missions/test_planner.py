@@ -331,6 +331,16 @@ def test_only_what_is_approved_and_green_is_merged(
     assert not [action for action in planned(by_hand) if isinstance(action, MergePull)]
 
 
+def test_watches_on_a_pull_request_that_was_closed_hold_no_merge_up() -> None:
+    plan = in_review(mission_of({1: []}, Mission(auto_merge=True)))
+    plan = plan.with_item(replace(plan.item(FIRST), waits_for="merge", approved_head="aa"))
+    plan = watched(plan, target="o/r#39", state=WatchState.FAILED, last_result="closed without being merged")
+
+    assert not [action for action in planned(plan) if isinstance(action, MergePull)]
+    (merge,) = [action for action in planned(watched(plan, **GREEN)) if isinstance(action, MergePull)]
+    assert merge.pull == "o/r#40"
+
+
 @pytest.mark.parametrize("state", [MissionState.STOPPED, MissionState.COMPLETED, MissionState.FAILED])
 def test_a_mission_that_rests_stays_as_it_is(state: MissionState) -> None:
     assert planned(mission_of({1: []}, Mission(state=state)), agent("a")) == ()

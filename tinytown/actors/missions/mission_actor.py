@@ -68,8 +68,10 @@ class MissionActor:
             nursery.start_soon(self._look_for_ever)
             while not self.last.over:
                 self.bell.take()
+                known = self.last.ended
                 await self._tick()
-                if self.last.changed or self.last.ended or self._outlook.outward:
+                # What was looked for in vain is looked for again in its time, and not as often as there is a tick.
+                if self.last.changed or self.last.ended - known or self._outlook.outward:
                     self._outside.ring()
                 with trio.move_on_after(self._tick_secs):
                     await self.bell.wait()

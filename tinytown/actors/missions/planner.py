@@ -165,9 +165,8 @@ class _Planning:
         if not self.mission.auto_merge:
             return
         for item in self._ordered(item for item in self.items.values() if item.waits_for == "merge"):
-            own = [
-                watch for watch in self.watches if watch.work_item_id == item.id and watch.watch_kind != EXTERNAL_GATE
-            ]
+            # Those of a pull request that was closed before have nothing to say of the one that took its place.
+            own = [watch for watch in self.watches if watch.work_item_id == item.id and watch.target == item.pull]
             green = bool(own) and all(
                 watch.last_result == GREEN and watch.head == item.head and not watch.findings for watch in own
             )

@@ -113,9 +113,19 @@ def _ended(plan: Plan, item: WorkItem, sights: Sights) -> Plan:
     glance = pull.glance
     after = outcomes.work_ended(plan.mission, item, now, pull=glance.reference.key, head=glance.head)
     plan = _finish(plan, (each for each in own(plan, item) if each.target != after.pull), "another one took its place")
-    known = {watch.id for watch in plan.watches}
-    new = tuple(watch for watch in watches_on(plan.mission, after, now) if watch.id not in known)
-    return look_again(replace(plan.with_item(after), watches=(*plan.watches, *new)), item=item.id, now=now)
+    return look_again(_with_watches(plan.with_item(after), after, now), item=item.id, now=now)
+
+
+def _with_watches(plan: Plan, item: WorkItem, now: Timestamp) -> Plan:
+    """The plan with live watches on the item's pull request. One that was closed may have been opened again."""
+    known = {watch.id: watch for watch in plan.watches}
+    for watch in watches_on(plan.mission, item, now):
+        before = known.get(watch.id)
+        if before is None:
+            plan = replace(plan, watches=(*plan.watches, watch))
+        elif before.state not in LIVE:
+            plan = plan.with_watch(replace(watch, handled=before.handled))
+    return plan
 
 
 def _finish(plan: Plan, watches: Iterable[Watch], result: str) -> Plan:

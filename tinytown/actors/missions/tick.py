@@ -56,8 +56,8 @@ class Ticked:
     """Tasks whose end matters to the mission."""
     hungry: bool = False
     """An agent that gets free would get something."""
-    ended: bool = False
-    """Work was completed of which it is to be found out what it comes to."""
+    ended: frozenset[TaskId] = frozenset()
+    """Work that was completed, and of which it is to be found out what it comes to."""
     outward: tuple[Outward, ...] = ()
     """What is to be done at GitHub now."""
     changed: bool = False
@@ -118,7 +118,8 @@ class Ticking:
         team = [each for each in workers(agents, open_ones) if each.id not in avoided]
         found = plan(middle.mission, middle.items, middle.watches, team, now)
         actions = tuple(action for action in found if action not in merging)
-        return _Step(before, middle, applied_to(middle, actions, now), actions, bool(finished(middle, town)))
+        ended = frozenset(task.id for _, task in finished(middle, town))
+        return _Step(before, middle, applied_to(middle, actions, now), actions, ended)
 
     async def take_in(self, mission_id: MissionId, fence: Fence, decide: Callable[[Plan], Plan]) -> None:
         """Write a mission as `decide` makes it, which may decide again; nothing when that is what it was.
@@ -180,7 +181,7 @@ class _Step:
     middle: Plan
     after: Plan
     actions: tuple[Action, ...]
-    ended: bool
+    ended: frozenset[TaskId]
 
     def takers(self) -> set[AgentId]:
         return {each.agent for each in self.actions if isinstance(each, AssignItem | AskReview | AskFix)}
