@@ -189,6 +189,8 @@ class Stage:
         self.dice = Dice(1.0)
         self.bells: dict[str, list[Bell]] = {}
         self.check_tasks: CheckTasks | None = None
+        self.environ: dict[str, str] = {}
+        """Of the runtimes here."""
 
     async def open(self) -> None:
         """Listen to the bell, and have a supervisor's mailbox."""
@@ -326,8 +328,11 @@ class Stage:
 class Runtime:
     """A whole runtime on the stage: supervisor, lifeline, heartbeat, scheduler, but no process and no signals."""
 
-    def __init__(self, stage: Stage, *, host: str = "here", lease: float = 15.0, interval: float = 5.0) -> None:
+    def __init__(
+        self, stage: Stage, *, host: str = "here", lease: float = 15.0, interval: float = 5.0, patrol: float = 5.0
+    ) -> None:
         self.stage = stage
+        self.patrol = patrol
         self.card = RuntimeCard(new_runtime_id(), host, 1, "2026-01-01T00:00:00.000Z")
         self.lease, self.interval = lease, interval
         self.reports: list[str] = []
@@ -372,7 +377,7 @@ class Runtime:
             report=self.reports.append,
         )
         self.lifeline = Lifeline(
-            self.supervisor, town.mailbox, town.placement, town.store, host=self.card.host, interval=5.0
+            self.supervisor, town.mailbox, town.placement, town.store, host=self.card.host, interval=self.patrol
         )
         self.heartbeat = Heartbeat(
             self.card,
@@ -392,7 +397,7 @@ class Runtime:
                 placement=town.placement,
                 journal=town.journal,
                 runtime=self.card.id,
-                environ={},
+                environ=self.stage.environ,
                 bugbots=(),
                 tick_secs=30.0,
                 random=self.stage.dice,
