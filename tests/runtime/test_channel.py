@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
+from relay import Relay, relay_to
 from runtime_parts import worker
+from servers import RunningServer
 
 import tinytown
 from tinytown import (
@@ -36,6 +38,7 @@ from tinytown import (
     Town,
     Work,
 )
+from tinytown.errors import RedisUnreachable
 from tinytown.ids import AgentId, TaskId, new_id
 from tinytown.runtime.channel import Channel
 from tinytown.runtime.operations.agents import Kill, Spawn, kill, spawn
@@ -222,6 +225,52 @@ async def test_what_is_not_settled_goes_back_at_the_end(made: Path) -> None:
         with trio.fail_after(5):
             received = await town.channel.receive(ada.id)
         assert received.delivery.attempt == 1
+
+
+@pytest.fixture
+def relay(made: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    """The way to the server for whoever opens the town."""
+    with relay_to(server.socket_path) as relay:
+        monkeypatch.setenv("REDIS_URL", f"unix://{relay.address.path}")
+        yield relay
+
+
+async def test_what_was_claimed_by_a_line_that_broke_is_received_next(made: Path, relay: Relay) -> None:
+    async with Town.connect(made) as town:
+        ada = await born(town)
+        for text in ("held", "unheard", "last"):
+            await town.channel.send(work(ada.id, text))
+        held = await town.channel.receive(ada.id)
+        relay.lose(b"unheard")
+        with pytest.raises(RedisUnreachable):
+            await town.channel.try_receive(ada.id)
+
+        with trio.fail_after(5):
+            async with await town.channel.receive(ada.id) as second, await town.channel.receive(ada.id) as third:
+                assert [second.body, third.body] == [Work("unheard"), Work("last")]
+        assert await ada.inbox_len() == 1
+        await held.ack()
+        assert await ada.inbox_len() == 0
+
+
+async def test_it_goes_back_even_when_nobody_asks_again(made: Path, relay: Relay) -> None:
+    async with Town.connect(made) as town:
+        ada = await born(town)
+        for text in ("held", "unheard", "last"):
+            await town.channel.send(work(ada.id, text))
+        held = await town.channel.receive(ada.id)
+        relay.lose(b"unheard")
+        with pytest.raises(RedisUnreachable):
+            await town.channel.try_receive(ada.id)
+
+        with trio.fail_after(5):
+            while await town.connection.execute("HLEN", town.keys("inflight", ada.id), repeat=True) != 1:
+                await trio.lowlevel.checkpoint()
+        waiting = await town.mailbox.peek(ada.id)
+        assert [message.body for message in waiting] == [Work("held"), Work("unheard"), Work("last")]
+        await held.ack()
+        received = await town.channel.receive(ada.id)
+        assert (received.message.body, received.delivery.attempt) == (Work("unheard"), 1)
 
 
 async def test_bytes_that_are_no_message_are_put_aside(opened: Town) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 import trio
 from living import LivingTown, wait_until
+from relay import relay_to
+from servers import RunningServer
 from stage import Runtime as StageRuntime
 from stage import Stage
 from trio.testing import MockClock
@@ -22,6 +25,7 @@ from tinytown.ids import new_id
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import Message, TaskAssign
 from tinytown.records import Task
+from tinytown.runtime.ground import survey
 from tinytown.runtime.serve import LINGER, Runtime, _end_when_idle, run, serve
 from tinytown.transport.store import Store
 
@@ -204,6 +208,51 @@ async def test_a_runtime_inside_a_program_serves_for_as_long_as_its_block(living
     assert living.handled() == {"id-0007": 1}
     assert living.cards() == []
     assert said == ["ada: Round 1 of 1000000 begins: notes", "ada: Round 1 completed"]
+
+
+async def test_what_it_claimed_when_its_line_broke_is_worked_on_at_once(
+    living: LivingTown, server: RunningServer
+) -> None:
+    """Long before the lease of what it claimed would pass, and without counting against the message."""
+    living.spawn("ada", "bob")
+    with relay_to(server.socket_path) as relay, trio.fail_after(living.ground.settings.runtime.message_lease / 4):
+        ground = survey(living.root, environ={**os.environ, "REDIS_URL": f"unix://{relay.address.path}"})
+        async with serve(ground, announce=lambda _: None) as runtime:
+            relay.lose(b"id-0000", b"id-0001")
+            for number in range(4):
+                living.send(number)
+            while living.left():
+                await trio.sleep(0.01)
+            await runtime.drain()
+
+    assert relay.lost in (1, 2), "both claims may be in one reply"
+    assert living.handled() == {f"id-000{number}": 1 for number in range(4)}
+    assert living.aside() == {"dlq": 0, "quarantine": 0}
+    assert living.redis("HLEN", living.ground.keys("recoveries")) == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_nothing_is_lost_on_a_line_that_breaks_now_and_then(
+    living: LivingTown, server: RunningServer, seed: int
+) -> None:
+    dice = random.Random(seed)
+    living.spawn("ada", "bob")
+    with relay_to(server.socket_path) as relay, trio.fail_after(30):
+        ground = survey(living.root, environ={**os.environ, "REDIS_URL": f"unix://{relay.address.path}"})
+        async with serve(ground, announce=lambda _: None) as runtime:
+            # Not in the greeting: the pause before the next try grows from one to the next.
+            relay.loses = lambda reply: reply[:1] in b"*:$" and relay.lost < 5 and dice.random() < 0.15
+            for number in range(200):
+                living.send(number)
+                await trio.sleep(0.005)
+            while living.left():
+                await trio.sleep(0.01)
+            await runtime.drain()
+
+    assert relay.lost == 5
+    assert set(living.handled()) == {f"id-{number:04d}" for number in range(200)}
+    assert living.aside() == {"dlq": 0, "quarantine": 0}
+    assert living.redis("HLEN", living.ground.keys("recoveries")) == 0
 
 
 # The end of a runtime that nobody sits in front of.

@@ -166,10 +166,13 @@ class MailboxMachine(RuleBasedStateMachine):
         self.settle(self.begin_turn(data, prompted=True), ALL, verb)
 
     @precondition(can_work)
-    @rule(data=st.data(), how=st.sampled_from(("crash", "crash", "let go", "lease")), prompted=st.booleans())
+    @rule(data=st.data(), how=st.sampled_from(("crash", "crash", "let go", "lease", "lost")), prompted=st.booleans())
     def a_turn_is_cut_off(self, data: st.DataObject, how: str, prompted: bool) -> None:
+        known = [dict(actor.deliveries) for actor in self.model.actors]
         of = self.begin_turn(data, prompted)
         match how:
+            case "lost":
+                self.disown(self.model.actors[of], known[of])
             case "crash":
                 self.take_over(self.model.actors[of], self.runtimes[self.current], forget=True)
             case "let go":
@@ -284,6 +287,14 @@ class MailboxMachine(RuleBasedStateMachine):
         self.model.recover(actor, set(actor.claimed))
         self.take_over(actor, self.runtimes[self.current], forget=True)
 
+    def disown(self, actor: Actor, known: dict[int, Delivery]) -> None:
+        """The runtime has not heard of what it claimed since it knew of these."""
+        unknown = set(actor.claimed) - set(known)
+        actor.deliveries = known
+        actor.prompted -= unknown
+        back = run_sync(self.mailbox.disown(actor.fence, known.values()))
+        assert (back, 0) == self.model.recover(actor, unknown), "I1: what was disowned"
+
     def take_over(self, actor: Actor, runtime: RuntimeId, *, forget: bool) -> None:
         (placed,) = run_sync(self.town.place(actor.agent, runtime=runtime))
         assert placed.fence is not None, "I3: kept by a runtime that is dead"
@@ -297,7 +308,7 @@ class MailboxMachine(RuleBasedStateMachine):
             actor.deliveries = {}
 
     @precondition(lambda self: self.having(lambda actor: actor.stale))
-    @rule(data=st.data(), verb=st.sampled_from(("claim", "settle", "renew", "glance", "commit", "unplace")))
+    @rule(data=st.data(), verb=st.sampled_from(("claim", "settle", "renew", "glance", "commit", "unplace", "disown")))
     def somebody_acts_who_lost_the_actor(self, data: st.DataObject, verb: str) -> None:
         actor = self.model.actors[data.draw(st.sampled_from(self.having(lambda actor: actor.stale)))]
         stale = actor.stale[data.draw(st.integers(0, len(actor.stale) - 1))]
@@ -322,6 +333,8 @@ class MailboxMachine(RuleBasedStateMachine):
                 run_sync(self.town.store.update_agent(fence.id, decide, fence=fence))
             case "unplace":
                 run_sync(self.town.placement.unplace(fence, wanted=True))
+            case "disown":
+                run_sync(self.mailbox.disown(fence, []))
 
     # People.
 

@@ -35,6 +35,7 @@ STALE: dict[str, Any] = {
     "dead letter": lambda town, stale, held: town.mailbox.settle(stale, [(held, DeadLetter("x"))]),
     "quarantine": lambda town, stale, held: town.mailbox.settle(stale, [(held, Quarantine("x"))]),
     "renew": lambda town, stale, held: town.mailbox.renew(stale, [held], lease=60.0, prompted=True),
+    "disown": lambda town, stale, held: town.mailbox.disown(stale, []),
     "glance": lambda town, stale, held: town.mailbox.glance(stale),
     "commit": lambda town, stale, held: town.store.commit(
         town.store.change(stale).send(work(stale.id)).tell(Event("agent.state"))

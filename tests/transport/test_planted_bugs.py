@@ -60,6 +60,8 @@ BUGS = {
     "an overtaken lane": Bug("over = stay > 0 or", "over =", "I6"),
     "a quiet return that hides others": Bug("waiting(agent) == returned and", "", "I17"),
     "a limit passed by one": Bug(">= caps.inbox", "> caps.inbox", "I17"),
+    "what a turn holds is disowned": Bug("if not known[tag] then", "if true then", "I1|I4"),
+    "what is disowned counts as a death": Bug("redis.call('SREM', K_prompted(actor), tag)\n", "\n", "I1|I5"),
     "a living runtime robbed": Bug("tonumber(lease) > now", "false", "I3"),
 }
 

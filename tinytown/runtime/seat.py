@@ -2,12 +2,14 @@
 
 What must be true: an agent is played by one process at a time. This one registers with a lease like a runtime and
 acts under the fence of its placement; whatever it does after it lost one changes nothing and raises `LeaseLost`.
-What it claimed and did not settle goes back when the town is closed.
+What it claimed and did not settle goes back when the town is closed. What it may have claimed without hearing of it,
+because the connection broke, goes back as soon as the connection is there again.
 """
 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,7 +19,7 @@ from tinytown.actors.progress import Progress
 from tinytown.errors import Conflict, LeaseLost, TownError, Unavailable
 from tinytown.ids import AgentId, short
 from tinytown.lifecycle import AgentEvent, AgentState
-from tinytown.transport.delivery import Ack, Delivery, Fence, Outcome, Quarantine, Retry, Return
+from tinytown.transport.delivery import Ack, Claim, Delivery, Fence, Outcome, Quarantine, Retry, Return
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
 
 if TYPE_CHECKING:
@@ -82,13 +84,20 @@ class Seats:
         self._card = RuntimeCard(new_runtime_id(), host, os.getpid(), times.now())
         self._fences: dict[AgentId, Fence] = {}
         self._held: dict[int, Received] = {}
+        self._settling: set[int] = set()
+        self._unsure: set[AgentId] = set()
+        """Agents for whom something may be claimed that is not among what is held."""
         self._bells: dict[AgentId, trio.Event] = {}
         self._sitting = trio.Lock()
+        # One claim of an agent at a time: what another one has just got would look like what nobody knows of.
+        self._claiming: dict[AgentId, trio.Lock] = defaultdict(trio.Lock)
+        self._reconnected = trio.Event()
         self._registered = False
 
     def holds(self, received: Received) -> bool:
-        """Whether it is received and not settled."""
-        return self._held.get(received.delivery.tag) is received
+        """Whether it is received, and nothing has been said of it."""
+        tag = received.delivery.tag
+        return self._held.get(tag) is received and tag not in self._settling
 
     async def receive(self, agent_id: AgentId) -> Received:
         """See `Channel.receive`."""
@@ -104,40 +113,66 @@ class Seats:
 
     async def try_receive(self, agent_id: AgentId) -> Received | None:
         """See `Channel.try_receive`."""
-        runtime, limits = self._town.settings.runtime, self._town.settings.limits
         await trio.lowlevel.checkpoint_if_cancelled()
         fence = await self._sit(agent_id)
         while True:
             # Not cancelled half-way: what the server has handed out must arrive.
             with trio.CancelScope(shield=True):
                 try:
-                    claim = await self._town.mailbox.claim(
-                        fence, count=1, size=limits.message_bytes, lease=runtime.message_lease
-                    )
+                    claim, received = await self._claim(fence)
                 except LeaseLost:
                     self._fences.pop(agent_id, None)
                     raise
                 if claim.held:
                     await self._refuse_ended(agent_id, fence)
-                for delivery in claim.deliveries:
-                    if delivery.message is not None:
-                        received = Received(self, fence, delivery, delivery.message)
-                        self._held[delivery.tag] = received
-                        return received
-                    await self._town.mailbox.settle(fence, [(delivery, Quarantine(delivery.fault))])
+            if received is not None:
+                return received
             if not claim.controls and not claim.deliveries:
                 return None
+
+    async def _claim(self, fence: Fence) -> tuple[Claim, Received | None]:
+        """One claim of one message; what cannot be read is put aside."""
+        async with self._claiming[fence.id]:
+            await self._disown(fence)
+            self._unsure.add(fence.id)
+            claim = await self._town.mailbox.claim(
+                fence,
+                count=1,
+                size=self._town.settings.limits.message_bytes,
+                lease=self._town.settings.runtime.message_lease,
+            )
+            received = None
+            for delivery in claim.deliveries:
+                if delivery.message is None:
+                    await self._town.mailbox.settle(fence, [(delivery, Quarantine(delivery.fault))])
+                else:
+                    received = self._held[delivery.tag] = Received(self, fence, delivery, delivery.message)
+            self._unsure.discard(fence.id)
+            return claim, received
+
+    async def _disown(self, fence: Fence) -> None:
+        """Give back what a claim may have taken whose reply was lost."""
+        if fence.id in self._unsure:
+            await self._town.mailbox.disown(fence, self._held_by(fence))
+            self._unsure.discard(fence.id)
+
+    def _held_by(self, fence: Fence) -> list[Delivery]:
+        return [each.delivery for each in self._held.values() if each.fence == fence]
 
     async def settle(self, received: Received, outcome: Outcome) -> None:
         """Say what became of it; `Conflict` when that was said before."""
         if not self.holds(received):
             raise Conflict(f"Message {received.message.id} is settled already")
-        del self._held[received.delivery.tag]
+        tag = received.delivery.tag
+        self._settling.add(tag)
         try:
             gone = await self._town.mailbox.settle(received.fence, [(received.delivery, outcome)])
-        except (Unavailable, trio.Cancelled):
-            self._held[received.delivery.tag] = received
+        except LeaseLost:
+            self._held.pop(tag, None)
             raise
+        finally:
+            self._settling.discard(tag)
+        self._held.pop(tag, None)
         if gone:
             raise LeaseLost(f"Message {received.message.id} went back: it was held longer than its lease")
 
@@ -191,7 +226,7 @@ class Seats:
         await self._town.placement.begin(self._card, lease=lease)
         self._registered = True
         await connection.subscribe(self._town.keys("bell"), self._hear)
-        connection.on_reconnect(self._ring_all)
+        connection.on_reconnect(self._hear_reconnect)
         nursery.start_soon(self._beat)
 
     def _hear(self, payload: bytes) -> None:
@@ -205,16 +240,23 @@ class Seats:
         for bell in bells.values():
             bell.set()
 
+    def _hear_reconnect(self) -> None:
+        self._reconnected.set()
+        self._ring_all()
+
     async def _beat(self) -> None:
         """Keep the placements and the claims, until they are given up or taken away."""
         runtime = self._town.settings.runtime
         while self._registered:
-            await trio.sleep(runtime.placement_renew)
+            with trio.move_on_after(runtime.placement_renew):
+                await self._reconnected.wait()
+            self._reconnected = trio.Event()
             try:
                 await self._town.placement.beat(self._card.id, lease=runtime.placement_lease)
                 for fence in list(self._fences.values()):
-                    claimed = [each.delivery for each in self._held.values() if each.fence == fence]
-                    if claimed:
+                    async with self._claiming[fence.id]:
+                        await self._disown(fence)
+                    if claimed := self._held_by(fence):
                         await self._town.mailbox.renew(fence, claimed, lease=runtime.message_lease)
             except LeaseLost:
                 # Fenced: whoever still holds a message learns it when it settles.

@@ -5,8 +5,8 @@ What must be true:
 * A message that `send` accepted is in exactly one place until it is settled: a lane, the in-flight hash, the
   snoozed, the dead letters or the quarantine. Every move between them is one script.
 * Nothing is popped destructively. A claim moves messages into the in-flight hash under a lease; they leave it by
-  `settle`, or go back when the lease ends or the actor is placed anew. So delivery is at least once, and the
-  message's id is the idempotency key.
+  `settle`, or go back when the lease ends or the actor is placed anew or disowns them. So delivery is at least
+  once, and the message's id is the idempotency key.
 * Whoever acts for an agent carries the epoch of its placement. Once somebody else was placed, nothing that is
   done under the old epoch changes anything.
 
@@ -183,6 +183,18 @@ class Mailbox:
             raise LeaseLost(f"Agent {fence.id} is held by somebody else")
         return held
 
+    async def disown(self, fence: Fence, held: Iterable[Delivery]) -> int:
+        """Give back, uncounted, what is claimed for the actor and not among `held`; gives how many.
+
+        For an actor whose claim raised `Unavailable`: nobody knows whether it took anything. Call it when no other
+        claim of the actor is under way. Raises `LeaseLost` when the actor's epoch is over.
+        """
+        arguments: list[Value] = [fence.id, fence.epoch, *(done.tag for done in held)]
+        back = cast("int", await self._run(scripts.DISOWN, arguments, repeat=True))
+        if back < 0:
+            raise LeaseLost(f"Agent {fence.id} is held by somebody else")
+        return back
+
     async def glance(self, fence: Fence) -> tuple[tuple[Control, ...], int]:
         """The control messages, taken, and how many urgent messages wait: what may end a running turn."""
         reply = await self._run(scripts.GLANCE, (fence.id, fence.epoch))
@@ -246,7 +258,7 @@ class Mailbox:
     async def _run_claims(self, items: Sequence[_Item]) -> list[Reply]:
         lease = max(cast("int", item[0]) for item in items)
         arguments = [lease, *(value for item in items for value in item[1:])]
-        # Never twice: what a lost reply had claimed is given back when the actor is placed anew.
+        # Never twice: what a lost reply had claimed goes back when the actor is placed anew, or disowns it.
         return cast("list[Reply]", await self._run(scripts.CLAIM, arguments))
 
     async def _run_settles(self, items: Sequence[_Item]) -> list[list[int]]:
