@@ -192,11 +192,6 @@ class Agent(Record):
         """The agent after a pause: back at its turn if that still runs."""
         return self.after(AgentEvent.CONTINUE if self.in_round else AgentEvent.RESUME)
 
-    def asked_to_end(self) -> Agent:
-        """The agent that shall end after its turn; without one it has ended."""
-        waits = self.state is AgentState.PAUSED and not self.in_round
-        return self.after(AgentEvent.STOP if waits else AgentEvent.DRAIN)
-
 
 @dataclass(frozen=True, slots=True)
 class Task(Record):

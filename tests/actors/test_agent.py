@@ -767,7 +767,7 @@ async def test_a_drain_during_a_round_takes_effect_after_it(clock: MockClock, st
     stage.cli.behave = stage.cli.work_until_released
     (task,) = await stage.assign(agent, "a")
     await settle_down()
-    await stage.change_agent(agent, lambda found: found.asked_to_end())
+    await stage.change_agent(agent, lambda found: found.after(AgentEvent.DRAIN))
     await stage.send(agent, "b")
     await settle_down()
     assert not life.over.is_set()
@@ -784,10 +784,12 @@ async def test_an_agent_at_rest_that_is_asked_to_end_has_ended_and_its_actor_wit
     clock: MockClock, stage: Stage, paused: bool
 ) -> None:
     agent, life = await stage.started()
+    event = AgentEvent.DRAIN
     if paused:
         await stage.change_agent(agent, lambda found: found.after(AgentEvent.PAUSE))
         await settle_down()
-    await stage.change_agent(agent, lambda found: found.asked_to_end())
+        event = AgentEvent.STOP
+    await stage.change_agent(agent, lambda found: found.after(event))
     await life.over.wait()
 
     assert await stage.state(agent) is AgentState.STOPPED
@@ -800,7 +802,7 @@ async def test_a_kill_now_cuts_the_round_ends_the_agent_and_shortens_the_end_of_
     stage.cli.behave = stage.cli.hang
     (task,) = await stage.assign(agent, "a")
     await settle_down()
-    await stage.change_agent(agent, lambda found: found.asked_to_end(), wake=False)
+    await stage.change_agent(agent, lambda found: found.after(AgentEvent.DRAIN), wake=False)
     await stage.control(agent, ControlKind.STOP)
     await life.over.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,7 +127,7 @@ async def test_a_record_that_was_changed_is_not_deleted(town: Parts) -> None:
     task = Task("dig")
     await town.store.commit(town.store.change().create_task(task))
     agent, seen = await town.store.see_agent(ada.id), await town.store.see_task(task.id)
-    await town.store.update_agent(ada.id, lambda found: found.asked_to_end())
+    await town.store.update_agent(ada.id, lambda found: replace(found, nickname="A"))
     await town.store.update_task(task.id, lambda found: found.cancel("no"))
     before = await snapshot(town.connection)
 

@@ -77,11 +77,6 @@ class RequestSchema:
         self._texts = self._model(f"{self.type.__name__}Query", _TEXTS)
 
     @property
-    def is_empty(self) -> bool:
-        """There is nothing to say."""
-        return not self.model.model_fields
-
-    @property
     def all_optional(self) -> bool:
         """It may be left out as a whole."""
         return not self.wire.rules and not any(each.is_required() for each in self.model.model_fields.values())
