@@ -229,6 +229,20 @@ class LivingTown:
         """How many dead letters and quarantined messages there are."""
         return {name: self.redis("XLEN", self.ground.keys(name)) for name in ("dlq", "quarantine")}
 
+    def story(self) -> str:
+        """All that tells why a town stands still: for the failure of a test that waited in vain."""
+        keys = self.ground.keys
+        lines = [f"aside {self.aside()}, children {self.children()}, runtimes {self.cards()}"]
+        lines += [f"{name}: {self.redis('SMEMBERS', keys(name))}" for name in ("ready", "unplaced", "held")]
+        lines.append(f"snoozed: {self.redis('ZRANGE', keys('snoozed'), 0, -1, 'WITHSCORES')}")
+        for agent in self.agents:
+            claimed = [value[:40] for _, value in pairs(self.redis("HGETALL", keys("inflight", agent.id)))]
+            lanes = [self.redis("LLEN", lane) for lane in keys.lanes(agent.id)]
+            record = self.redis("GET", keys("agent", agent.id)).decode()
+            lines.append(f"{agent.name}: lanes {lanes}, claimed {claimed}, {record}")
+        lines += [str(event) for event in self.redis("XREVRANGE", keys("events"), "+", "-", "COUNT", 20)]
+        return "\n".join([*lines, self.runtimes[-1].log.read_text()[-3000:]])
+
     def cards(self) -> list[RuntimeCard]:
         """The runtimes that are registered."""
         limits = self.ground.settings.limits

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
 import pytest
 from living import LivingTown, RuntimeProcess, server_time_ms, wait_until
 
-MESSAGES = 2000
 RUNTIME_KILLS = 20
 SERVER_KILLS = 3
+BETWEEN = 60
+"""Messages that are handled between two kills."""
 AHEAD = 250
-"""So many messages the producer is in front of the agents at most, so that it sends through all the kills."""
+"""So many messages the producer is in front of the agents at most."""
+AFTER = 300
+"""Messages that are sent after the last kill."""
 
 
 @pytest.fixture
@@ -33,13 +37,15 @@ def living(user: Path) -> Iterator[LivingTown]:
 
 
 class Producer(threading.Thread):
-    """Sends all messages, as fast as the agents can nearly follow."""
+    """Sends messages as fast as the agents can nearly follow, through all the kills and for some time after them."""
 
     def __init__(self, town: LivingTown) -> None:
         super().__init__(daemon=True)
         self._town = town
         self._may_go_on = threading.Condition()
         self._handled = 0
+        self._most = math.inf
+        self.sent = 0
         self.failure: BaseException | None = None
 
     def follow(self, handled: int) -> None:
@@ -48,12 +54,18 @@ class Producer(threading.Thread):
             self._handled = handled
             self._may_go_on.notify()
 
+    def finish(self) -> None:
+        """Send the last ones."""
+        with self._may_go_on:
+            self._most = self.sent + AFTER
+
     def run(self) -> None:
         try:
-            for number in range(MESSAGES):
+            while self.sent < self._most:
                 with self._may_go_on:
-                    self._may_go_on.wait_for(lambda n=number: n - self._handled < AHEAD)
-                self._town.send(number)
+                    self._may_go_on.wait_for(lambda: self.sent - self._handled < AHEAD)
+                self._town.send(self.sent)
+                self.sent += 1
         except BaseException as error:
             self.failure = error
 
@@ -70,17 +82,31 @@ class Chaos:
         self.producer.start()
 
     def progress(self, count: int) -> None:
-        """Wait until so many more messages were handled, or all."""
-        goal = min(MESSAGES, len(self.town.handled()) + count)
+        """Wait until so many more messages were handled."""
+        goal = len(self.town.handled()) + count
+        self._wait(lambda handled: handled >= goal, f"{goal} to be handled")
 
+    def finish(self) -> None:
+        """Wait until all that is sent was handled and settled."""
+        self.producer.finish()
+        self._wait(
+            lambda handled: not self.producer.is_alive() and handled == self.producer.sent and not self.town.left(),
+            "all to be handled and settled",
+        )
+
+    def _wait(self, enough: Callable[[int], bool], what: str) -> None:
         def reached() -> bool:
             assert self.producer.failure is None, self.producer.failure
             assert self.runtime.process.poll() is None, self.runtime.log.read_text()[-3000:]
             handled = len(self.town.handled())
             self.producer.follow(handled)
-            return handled >= goal
+            return enough(handled)
 
-        wait_until(reached, what=f"{goal} of {MESSAGES} to be handled")
+        try:
+            wait_until(reached, what=what)
+        except AssertionError as error:
+            error.add_note(f"{self.producer.sent} sent, {len(self.town.handled())} handled\n{self.town.story()}")
+            raise
 
     def kill_runtime(self) -> None:
         (card,) = self.town.cards()
@@ -107,25 +133,21 @@ class Chaos:
 
 def test_nothing_is_lost_and_only_what_was_in_flight_is_repeated_over_23_kills(living: LivingTown) -> None:
     chaos = Chaos(living)
-    # Every kill is in the middle: some more are handled while one is seen coming.
-    step = MESSAGES * 7 // 10 // (RUNTIME_KILLS + SERVER_KILLS)
     kills = ["runtime"] * RUNTIME_KILLS
     for number in range(SERVER_KILLS):
         kills.insert(4 + 7 * number, "server")
     for kill in kills:
-        chaos.progress(step)
+        # Every kill is in the middle: some more are handled while one is seen coming.
+        chaos.progress(BETWEEN)
         if kill == "runtime":
             chaos.kill_runtime()
         else:
             chaos.kill_server()
-    assert len(living.handled()) < MESSAGES
-    chaos.progress(MESSAGES)
-    chaos.producer.join()
-    wait_until(lambda: not living.left(), what="the mailboxes to be empty")
+    chaos.finish()
 
     handled = living.handled()
     repeated = {identifier for identifier, count in handled.items() if count > 1}
-    assert set(handled) == {f"id-{number:04d}" for number in range(MESSAGES)}
+    assert set(handled) == {f"id-{number:04d}" for number in range(chaos.producer.sent)}
     assert repeated <= chaos.in_flight
     assert living.aside() == {"dlq": 0, "quarantine": 0}
     assert median(chaos.pick_ups) < 3
