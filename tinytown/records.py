@@ -164,6 +164,8 @@ class Agent(Record):
     """Where it was spawned; a runtime there takes it first."""
     reason: str | None = None
     """Why it is in Error or backs off, for people."""
+    crashed_at: tuple[Timestamp, ...] = ()
+    """When its actor crashed lately. It stands here so that a runtime that starts anew goes on counting."""
     goal: TaskId | None = None
     """The task that it was started for, and ends with: only a conductor has one."""
     worktree: bool = False

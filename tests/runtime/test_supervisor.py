@@ -9,6 +9,7 @@ import trio
 from stage import Run, Runtime, Stage, bad, good, settle_down, until
 from trio.testing import MockClock
 
+from tinytown import times
 from tinytown.actors.actor import Actor, Bell
 from tinytown.actors.drivers.text import TurnResult
 from tinytown.errors import RedisUnreachable
@@ -94,6 +95,42 @@ async def test_a_child_that_crashes_is_restarted_at_once_then_ever_later_then_no
     assert await stage.town.placement.holders([ada.id]) == {}
     await trio.sleep(3600)
     assert len(crashes.times(ada)) == 6
+    await runtime.end()
+
+
+async def test_a_runtime_that_starts_anew_goes_on_counting_crashes(clock: MockClock, stage: Stage) -> None:
+    """Else a crash that takes its runtime with it, or a person who starts it again and again, would never end."""
+    ada = await stage.agent()
+    await stage.send(ada, "break")
+    lives = []
+    for _ in range(3):
+        runtime = Runtime(stage)
+        runtime.make_actor = crashes = Crashes(stage, ada)
+        await runtime.start()
+        before = len((await stage.record(ada)).crashed_at)
+        await until(lambda c=crashes, r=runtime: len(c.times(ada)) == 3 or not len(r.supervisor))
+        lives.append(len((await stage.record(ada)).crashed_at) - before)
+        await runtime.kill()
+
+    after = await stage.record(ada)
+    assert sum(lives) == 6
+    assert (after.state, after.reason) == (
+        AgentState.ERROR,
+        "its actor crashed 6 times; last: ZeroDivisionError: a bug",
+    )
+
+
+async def test_crashes_of_long_ago_and_what_is_no_time_do_not_count(clock: MockClock, stage: Stage) -> None:
+    old = tuple(times.timestamp(times.seconds_of(times.now()) - ago) for ago in (4000, 3000, 2000, 1000, 601))
+    ada = await stage.agent(crashed_at=(*old, times.Timestamp("yesterday")))
+    runtime = Runtime(stage)
+    runtime.make_actor = crashes = Crashes(stage, ada)
+    await runtime.start()
+    await stage.send(ada, "break")
+    await until(lambda: not len(runtime.supervisor))
+
+    assert len(crashes.times(ada)) == 6
+    assert len((await stage.record(ada)).crashed_at) == 6
     await runtime.end()
 
 

@@ -7,10 +7,15 @@ pause); full jitter keeps children that died together from coming back together.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from tinytown import times
 from tinytown.actors.backoff import pause
+
+if TYPE_CHECKING:
+    from tinytown.records import Agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,15 @@ class GiveUp:
 
 
 Decision: TypeAlias = RestartAfter | GiveUp
+
+
+def crashes_of(agent: Agent) -> tuple[float, ...]:
+    """When it crashed lately, in seconds since 1970, rising. What a person wrote there that is no time is none."""
+    found = []
+    for stamp in agent.crashed_at:
+        with suppress(ValueError):
+            found.append(times.seconds_of(stamp))
+    return tuple(sorted(found))
 
 
 def after_crash(

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from tinytown import times
 from tinytown.actors.actor import Actor, Bell
 from tinytown.actors.backoff import pause
 from tinytown.actors.progress import Progress
 from tinytown.errors import AgentNotFound, LeaseLost, TownError, Unavailable, first_cause
 from tinytown.ids import SUPERVISOR_ID, AgentId
 from tinytown.lifecycle import AgentEvent
-from tinytown.runtime.restart import GiveUp, RestartPolicy, after_crash
+from tinytown.runtime.restart import Decision, GiveUp, RestartPolicy, after_crash, crashes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from random import Random
 
     from tinytown.ids import RuntimeId
+    from tinytown.records import Agent
     from tinytown.transport.delivery import Fence
     from tinytown.transport.placement import Placement
     from tinytown.transport.store import Store
@@ -54,12 +57,13 @@ class MakeActor(Protocol):
 class Child:
     """One supervised agent. `actor` is None between two lives."""
 
-    __slots__ = ("actor", "bell", "scope")
+    __slots__ = ("actor", "bell", "crashes", "scope")
 
     def __init__(self) -> None:
         self.bell = Bell()
         self.scope = trio.CancelScope()
         self.actor: Actor | None = None
+        self.crashes: tuple[float, ...] = ()
 
     @property
     def in_turn(self) -> bool:
@@ -206,7 +210,6 @@ class Supervisor:
         self._suspended = False
 
     async def _supervise(self, agent_id: AgentId, child: Child, fence: Fence | None) -> None:
-        crashes: tuple[float, ...] = ()
         outages = 0
         try:
             with child.scope:
@@ -215,13 +218,12 @@ class Supervisor:
                     decision = await self._live(child, fence)
                     if decision is None:
                         return
-                    now = trio.current_time()
                     if isinstance(decision, Unavailable):
-                        outages = outages + 1 if now - began < _STORE_PAUSE else 0
+                        outages = outages + 1 if trio.current_time() - began < _STORE_PAUSE else 0
                         await trio.sleep(self._store_pause(outages))
                         fence = await self._place_again(agent_id)
                         continue
-                    crashes, what = after_crash(self._policy, crashes, now, self._random.random())
+                    what = await self._judge_crash(agent_id, child)
                     if isinstance(what, GiveUp):
                         await self._give_up(agent_id, decision, what)
                         return
@@ -232,6 +234,34 @@ class Supervisor:
             if not self._children:
                 self._emptied.set()
             self.on_end()
+
+    async def _judge_crash(self, agent_id: AgentId, child: Child) -> Decision:
+        """What to do about a crash, of which the agent's record knows from then on.
+
+        Without a fence: that it crashed is true whoever holds it by now. Where the record cannot be read or written,
+        this process counts what it has seen itself.
+        """
+        dice = self._random.random()
+        # What is told twice, because its first reply was lost, counts once; two crashes are never of one moment.
+        now = max([times.seconds_of(times.now()), *(at + 0.001 for at in child.crashes)])
+        judged = after_crash(self._policy, child.crashes, now, dice)
+
+        def note(agent: Agent) -> Agent:
+            nonlocal judged
+            judged = after_crash(self._policy, tuple(at for at in crashes_of(agent) if at < now), now, dice)
+            return replace(agent, crashed_at=tuple(times.timestamp(at) for at in judged[0]))
+
+        while True:
+            try:
+                await self._store.update_agent(agent_id, note)
+            except Unavailable:
+                await trio.sleep(self._store_pause(1))
+                continue
+            except TownError:
+                # Not even its record can be read or written.
+                judged = after_crash(self._policy, child.crashes, now, dice)
+            child.crashes, decision = judged
+            return decision
 
     async def _live(self, child: Child, fence: Fence) -> Exception | None:
         """One life of the actor: None when it is over for good, otherwise what it failed of."""

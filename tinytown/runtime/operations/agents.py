@@ -224,6 +224,7 @@ def _reborn(former: Agent, town: Town) -> Agent:
         failed_rounds=0,
         backoff_until=None,
         reason=None,
+        crashed_at=(),
         current_task=None,
         last_heartbeat=times.now(),
         host=town.ground.host,

@@ -228,6 +228,7 @@ async def _begin(
         failed_rounds=0,
         backoff_until=None,
         reason=None,
+        crashed_at=(),
         current_task=None,
         in_round=False,
         last_heartbeat=times.now(),
