@@ -268,9 +268,3 @@ class LivingTown:
             for process in all_processes()
             if not process.zombie and marks_of(process.pid).get(TOWN_MARK) == town
         ]
-
-
-def server_time_ms(town: LivingTown) -> float:
-    """The clock of the server."""
-    seconds, micros = town.redis("TIME")
-    return int(seconds) * 1000 + int(micros) / 1000

@@ -7,13 +7,11 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 
 import pytest
-from living import LivingTown, RuntimeProcess, server_time_ms, wait_until
+from living import LivingTown, RuntimeProcess, wait_until
 
 RUNTIME_KILLS = 20
 SERVER_KILLS = 3
@@ -27,8 +25,11 @@ AFTER = 300
 
 @pytest.fixture
 def living(user: Path) -> Iterator[LivingTown]:
-    """A town with a server of its own whose rounds are small, so that there are many."""
-    town = LivingTown(user, config="[limits]\nprompt_messages = 10\n")
+    """A town with a server of its own whose rounds are small, so that there are many.
+
+    The lease of a runtime is longer than any test waits: whoever takes over has not waited for it.
+    """
+    town = LivingTown(user, config="[limits]\nprompt_messages = 10\n[runtime]\nplacement_lease = 600\n")
     try:
         town.spawn("ada", "bob", "cid", "dan")
         yield town
@@ -77,7 +78,6 @@ class Chaos:
         self.town = town
         self.producer = Producer(town)
         self.in_flight: set[str] = set()
-        self.pick_ups: list[float] = []
         self.runtime = town.start().wait_ready()
         self.producer.start()
 
@@ -112,13 +112,9 @@ class Chaos:
         (card,) = self.town.cards()
         self.runtime.kill()
         self.in_flight |= self.town.in_flight()
-        lease_ends = float(self.town.redis("ZSCORE", self.town.ground.keys("runtimes"), card.id))
         # What a child of the dead one may still write comes before the next one serves.
         self.runtime = self.town.start().wait_ready()
         self.progress(1)
-        self.pick_ups.append(time.monotonic() - self.runtime.began)
-        # The new one took over at once: it did not wait for the lease of the dead one.
-        assert server_time_ms(self.town) < lease_ends
         (successor,) = self.town.cards()
         assert successor.id != card.id
         assert set(self.town.holders().values()) == {successor.id}
@@ -150,7 +146,6 @@ def test_nothing_is_lost_and_only_what_was_in_flight_is_repeated_over_23_kills(l
     assert set(handled) == {f"id-{number:04d}" for number in range(chaos.producer.sent)}
     assert repeated <= chaos.in_flight
     assert living.aside() == {"dlq": 0, "quarantine": 0}
-    assert median(chaos.pick_ups) < 3
 
     chaos.runtime.signal(signal.SIGTERM)
     assert chaos.runtime.wait() == 0
