@@ -176,6 +176,15 @@ class Agent(Record):
         """The agent with the well-known id, whose mailbox the person and the conductor read."""
         return cls(name=name, cli="", agent_type=AgentType.SUPERVISOR, id=SUPERVISOR_ID, state=AgentState.IDLE)
 
+    def vacated(self) -> Agent:
+        """The supervisor as a mailbox alone, with no conductor in its place; its lives are counted on."""
+        return replace(
+            Agent.supervisor(),
+            created_at=self.created_at,
+            last_heartbeat=self.last_heartbeat,
+            incarnation=self.incarnation,
+        )
+
     @property
     def effective_role(self) -> str:
         """Its role; the name where none was set."""

@@ -86,6 +86,43 @@ def test_a_goal_is_brought_about_by_workers_whose_ends_wake_the_conductor(script
     assert "The goal is completed: both halves" in inbox
 
 
+def test_a_conductor_is_shown_wherever_agents_are(scripted: Person) -> None:
+    first = scripted.begin("conductor", "wait for me")
+    wait_until(
+        lambda: scripted.tt("status", "--json").json.get("conductor", {}).get("state") == "idle" and rounds(scripted)
+    )
+    listed, said = scripted.tt("list").out, scripted.tt("status").out
+    shown = scripted.tt("status", "--json").json
+
+    assert listed == f"Agents:\n  conductor ({SUPERVISOR_ID}) - Idle\n"
+    assert "🚂 Conductor (Idle) - " in said
+    assert "   🎯 wait for me\n🤖 Agents: 0\n" in said
+    assert (shown["agents"], shown["conductor"]["work"]) == ([], "wait for me")
+
+    scripted.tt("kill", "conductor", "--now")
+    first.communicate(timeout=60)
+    assert f"  conductor ({SUPERVISOR_ID}) - Stopped\n" in scripted.tt("list").out
+    (goal,) = scripted.tt("task", "list", "--json").json
+    scripted.tt("task", "cancel", goal["id"])
+    assert scripted.tt("list").out == "No agents. Run 'tt spawn <name>' to create one.\n"
+    assert "Conductor" not in scripted.tt("status").out
+
+
+def test_a_reset_leaves_no_conductor(scripted: Person) -> None:
+    first = scripted.begin("conductor", "wait for me")
+    wait_until(lambda: rounds(scripted))
+
+    assert scripted.tt("reset", "--force").code == 0
+    _, err = first.communicate(timeout=60)
+
+    assert (first.returncode, err.decode().startswith("Error: Task not found: ")) == (1, True)
+    assert scripted.tt("list").out == "No agents. Run 'tt spawn <name>' to create one.\n"
+    assert "No conductor is at work" in scripted.tt("kill", "conductor").err
+    assert scripted.tt("conductor", "another goal: wait for me", "--detach").code == 0
+    wait_until(lambda: len(rounds(scripted)) == 2)
+    assert [each["name"] for each in scripted.tt("list", "--json").json] == ["conductor"]
+
+
 def test_there_is_one_conductor_and_its_goal_outlives_a_kill(scripted: Person) -> None:
     first = scripted.begin("conductor", "wait for me")
     wait_until(lambda: rounds(scripted))

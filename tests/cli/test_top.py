@@ -25,6 +25,7 @@ from rich.console import Console
 
 from tinytown import times
 from tinytown.cli.render.top import Rows, frame, share
+from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.records import Agent, Event, Task
 from tinytown.runtime.operations.overview import AgentLine, Mail, Picture
@@ -293,6 +294,15 @@ def test_where_not_all_agents_fit_those_at_work_come_first() -> None:
 
     assert lines[3].startswith("agent-49")
     assert any("... and " in line and " more agents" in line for line in lines)
+
+
+def test_a_conductor_stands_above_the_agents_with_its_goal() -> None:
+    conductor = Agent(name="conductor", cli="any", id=SUPERVISOR_ID, state=AgentState.IDLE)
+    lines = lines_of(picture(agents=30, conducting=AgentLine(conductor, Mail(waiting=1), "build it all")))
+
+    assert re.match(r" *conductor +idle .* 1 .* build it all", lines[3])
+    assert "agent" in lines[4]
+    assert len(lines) == 24
 
 
 def test_it_says_what_a_person_has_to_look_at() -> None:

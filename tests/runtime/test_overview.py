@@ -11,6 +11,8 @@ from runtime_parts import add, place
 from tinytown.errors import Invalid
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import Priority
+from tinytown.runtime.operations.agents import Agents, ListAgents, list_agents
+from tinytown.runtime.operations.conducting import Conduct, conduct
 from tinytown.runtime.operations.messages import Send, send
 from tinytown.runtime.operations.overview import Mail, Overview, overview
 from tinytown.runtime.operations.tasks import Assign, TaskEnd, assign, complete_task
@@ -70,6 +72,18 @@ def test_the_task_of_an_agent_is_shown_however_old_it_is(town: Town) -> None:
     assert run_sync(overview(town, Overview(events=0, tasks=0))).events == ()
 
 
+def test_a_conductor_is_shown_with_its_goal_beside_the_agents(town: Town) -> None:
+    run_sync(conduct(town, Conduct("build it", cli="claude", runtime=False)))
+
+    found = run_sync(overview(town, Overview()))
+
+    assert found.agents == ()
+    assert found.conducting is not None
+    assert (found.conducting.agent.name, found.conducting.work) == ("conductor", "build it")
+    assert found.conducting.mail == found.conductor == Mail(waiting=1)
+    assert run_sync(list_agents(town, ListAgents())) == Agents((), found.conducting.agent)
+
+
 def test_what_was_put_aside_and_what_waits_for_a_person_is_counted(town: Town) -> None:
     fence = place(town, add(town, "ada"))
     run_sync(send(town, Send("ada", "dig")))
@@ -120,5 +134,5 @@ def test_it_reads_no_message_and_no_more_agents_and_tasks_than_it_shows(town: To
     run_sync(overview(town, Overview(events=5, tasks=5, agents=5)))
 
     assert {"LRANGE", "HGETALL", "HVALS"}.isdisjoint(command[0] for command in asked)
-    assert max(len(command) for command in asked if command[0] == "MGET") <= 6
+    assert max(len(command) for command in asked if command[0] == "MGET") == 1 + 5 + 1
     assert sum(command[0] == "LLEN" for command in asked) == 4 * 6 + 1

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from runtime_parts import add, worker
 
-from tinytown.errors import AgentNotFound, Conflict, Invalid, TaskNotFound
+from tinytown.errors import AgentNotFound, Conflict, Invalid, TaskNotFound, TownError
 from tinytown.ids import new_id
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.records import Agent, Event, Task
 from tinytown.runtime.opening import open_async
 from tinytown.runtime.operations.agents import Kill, Spawn, kill, spawn
+from tinytown.runtime.operations.clearing import Reset, reset
 from tinytown.runtime.operations.events import Events, events, follow
 from tinytown.runtime.operations.messages import Send, SendKind, send
 from tinytown.runtime.operations.pending import Counts
@@ -228,6 +230,27 @@ async def test_waiting_returns_when_the_end_comes(made: Path) -> None:
                 await kill(town, Kill("ada"))
         assert {type(each) for each in ended} == {Agent, Task}
         assert all(each.state.is_terminal for each in ended)
+
+
+@pytest.mark.parametrize("wanted", ["agent", "task"])
+async def test_nobody_waits_for_what_a_reset_has_taken(made: Path, wanted: str) -> None:
+    async with open_async(made, environ=os.environ) as town:
+        await spawn(town, Spawn("ada", runtime=False))
+        task = (await assign(town, Assign("ada", "dig"))).task
+        missed: list[TownError] = []
+
+        async def await_end() -> None:
+            try:
+                await wait(town, Wait(agent="ada") if wanted == "agent" else Wait(task=task.id))
+            except (AgentNotFound, TaskNotFound) as error:
+                missed.append(error)
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(await_end)
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                await reset(town, Reset(force=True))
+        assert len(missed) == 1
 
 
 def test_a_task_of_an_agent_that_has_ended_is_not_waited_for(town: Town) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from tinytown.errors import BadMessage
 from tinytown.ids import SUPERVISOR_ID
+from tinytown.records import Agent
 from tinytown.transport import agent_index, scripts
 from tinytown.transport.keys import CATALOGUE, STATES
 from tinytown.transport.waiting import index_writes
 
 if TYPE_CHECKING:
     from tinytown.ids import AgentId
-    from tinytown.records import Agent, Event, Task
+    from tinytown.records import Event, Task
     from tinytown.transport.connection import Connection, Value
     from tinytown.transport.keys import Keys
     from tinytown.transport.store import Change, Seen
@@ -67,7 +69,8 @@ def delete_task(change: Change, keys: Keys, seen: Seen[Task]) -> Change:
 async def clear_town(connection: Connection, keys: Keys, event: Event, *, events: int) -> int:
     """Delete all agents, tasks, missions and messages in one step; gives how many keys that were.
 
-    The supervisor stays, with an empty mailbox. `event` is the first of the new journal, which keeps `events`.
+    The supervisor stays, with an empty mailbox and no conductor in its place. `event` is the first of the new
+    journal, which keeps `events`.
     """
     whole = [keys(key.name) for key in CATALOGUE if not key.per and key.type != "channel" and key.name not in KEPT]
     whole += [keys(key.name, state) for key in CATALOGUE for state in STATES.get(key.per, ())]
@@ -76,7 +79,15 @@ async def clear_town(connection: Connection, keys: Keys, event: Event, *, events
         [word for key in CATALOGUE if key.per == kind for word in (keys.prefix + key.suffix, key.tail)]
         for kind in ("agent", "task", "mission")
     ]
-    arguments: list[Value] = [events, SUPERVISOR_ID]
+    arguments: list[Value] = [events, SUPERVISOR_ID, await _vacated(connection, keys)]
     for group in groups:
         arguments += (len(group), *group)
     return cast("int", await scripts.CLEAR.run(connection, keys.prefix, arguments))
+
+
+async def _vacated(connection: Connection, keys: Keys) -> bytes:
+    raw = await connection.execute("GET", keys("agent", SUPERVISOR_ID), repeat=True)
+    try:
+        return Agent.decode(cast("bytes", raw or b"")).vacated().encode()
+    except BadMessage:
+        return Agent.supervisor().encode()

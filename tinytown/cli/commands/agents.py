@@ -76,7 +76,8 @@ def list_agents(request: ListAgents, common: Common) -> int:
     from tinytown.transport.blocking import run_sync
 
     with opened(common) as town:
-        found = run_sync(operation(town, request)).agents
+        listed = run_sync(operation(town, request))
+        found = listed.agents if listed.conductor is None else (listed.conductor, *listed.agents)
         seen = {agent.id: checkout for agent in found if (checkout := checkout_of(town.root, agent)) is not None}
     if common.json:
         from tinytown.cli.render.encode import dump, fields_of

@@ -40,6 +40,7 @@ def overview(status: TownStatus, *, deep: bool, tasks: bool) -> list[str]:
         f"📂 Root: {term_safe(status.root, lines=False)}",
         f"📡 Redis: {term_safe(status.redis_url, lines=False)}",
         f"💾 Durability: {_DURABILITY.get(status.durability, status.durability)}",
+        *([] if status.conductor is None else _conductor(status.conductor, deep=deep)),
         f"🤖 Agents: {len(status.agents)}",
     ]
     for entry in status.agents:
@@ -54,7 +55,8 @@ def overview(status: TownStatus, *, deep: bool, tasks: bool) -> list[str]:
 def warnings(status: TownStatus) -> list[str]:
     """What a person should know beside it."""
     lines = list(status.notices)
-    alive = sum(not entry.agent.state.is_terminal for entry in status.agents)
+    agents = [entry.agent for entry in (*status.agents, status.conductor) if entry is not None]
+    alive = any(agent.acts for agent in agents)
     if alive and not status.runtimes:
         lines.append("No runtime is alive, so no agent works. Start one with: tt start")
     if status.dead_letters:
@@ -66,18 +68,31 @@ def warnings(status: TownStatus) -> list[str]:
 
 def encode(status: TownStatus) -> JsonObject:
     """The whole of it, for programs: each agent and each task with the fields of its record."""
-    agents = [
-        fields_of(
-            entry.agent,
-            pending=entry.pending,
-            counts=entry.counts,
-            in_hand=entry.in_hand,
-            checkout=entry.checkout,
-            rounds=plain(entry.rounds) if entry.rounds else None,
-        )
-        for entry in status.agents
-    ]
-    return fields_of(status, agents=agents, tasks=[flat(view) for view in status.tasks])
+    agents = [_flat(entry) for entry in status.agents]
+    conductor = None if status.conductor is None else _flat(status.conductor)
+    return fields_of(status, agents=agents, conductor=conductor, tasks=[flat(view) for view in status.tasks])
+
+
+def _flat(entry: AgentStatus) -> JsonObject:
+    return fields_of(
+        entry.agent,
+        pending=entry.pending,
+        counts=entry.counts,
+        in_hand=entry.in_hand,
+        checkout=entry.checkout,
+        rounds=plain(entry.rounds) if entry.rounds else None,
+        work=entry.work or None,
+    )
+
+
+def _conductor(entry: AgentStatus, *, deep: bool) -> list[str]:
+    agent = entry.agent
+    pending = f"{entry.pending} messages pending{_breakdown(entry.pending, entry.counts)}"
+    lines = [f"🚂 Conductor ({title(agent)}) - {pending}, {agent.rounds_completed} rounds"]
+    if entry.work:
+        before = "   🎯 "
+        lines.append(before + fit(entry.work, cells(before)))
+    return lines + (_rounds(entry) if deep else []) + _trouble(agent)
 
 
 def _lines(entry: AgentStatus) -> list[str]:
@@ -95,8 +110,11 @@ def _deep_lines(entry: AgentStatus) -> list[str]:
     pending = f"{entry.pending} pending{_breakdown(entry.pending, entry.counts)}"
     worked = f"{agent.rounds_completed} rounds, uptime {_uptime(agent)}"
     lines = [f"   {safe_name(agent)} ({title(agent)}) - {pending}, {worked}"]
-    lines += [f"      └─ {fit(event.detail or event.type, 9)}" for event in entry.rounds]
-    return lines + worktree(entry.checkout, indent=6) + _trouble(agent)
+    return lines + _rounds(entry) + worktree(entry.checkout, indent=6) + _trouble(agent)
+
+
+def _rounds(entry: AgentStatus) -> list[str]:
+    return [f"      └─ {fit(event.detail or event.type, 9)}" for event in entry.rounds]
 
 
 def _breakdown(pending: int, counts: Counts) -> str:

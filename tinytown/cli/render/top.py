@@ -87,7 +87,8 @@ def share(height: int, agents: int, tasks: int) -> Rows:
 
 def frame(picture: Picture, trouble: str, *, height: int) -> RenderableType:
     """The whole screen; `trouble` is what keeps the picture from being the present one."""
-    rows = share(height, len(picture.agents), len(picture.tasks))
+    seats = len(picture.agents) + (picture.conducting is not None)
+    rows = share(height, seats, len(picture.tasks))
     parts: list[RenderableType] = [_title(picture), _sums(picture), _agents(picture, rows.agents)]
     if rows.tasks:
         parts.append(_tasks(picture.tasks, rows.tasks))
@@ -108,7 +109,7 @@ def _title(picture: Picture) -> Text:
     if picture.runtimes:
         pids = ", ".join(str(card.pid) for card in picture.runtimes)
         title.append(f"runtime: pid {pids} since {_clock(picture.runtimes[0].started_at)} ")
-    elif alive:
+    elif alive or (picture.conducting is not None and picture.conducting.agent.acts):
         title.append("no runtime: tt start ", style="bold red reverse")
     title.pad_right(_LONGEST)
     title.overflow = "crop"
@@ -136,8 +137,10 @@ def _foot(trouble: str) -> Text:
 
 def _agents(picture: Picture, room: int) -> Table:
     table = _table(("AGENT", _NAME), ("STATE", 8), ("ROUND", 7), ("MAIL", 7), ("SINCE", 8), ("DOING", None))
-    shown = _fitting(picture.agents, room)
-    left = sum(picture.agent_counts.values()) - len(shown)
+    first = [] if picture.conducting is None else [picture.conducting]
+    agents = _fitting(picture.agents, max(0, room - len(first)))
+    left = sum(picture.agent_counts.values()) - len(agents)
+    shown = [*first[:room], *agents]
     for line in shown:
         agent = line.agent
         style = _STYLES.get(agent.state, "")
@@ -177,7 +180,7 @@ def _doing(line: AgentLine) -> str:
     if agent.state is AgentState.ERROR or (agent.backoff_until and not agent.state.is_terminal):
         until = f"waits until {_clock(agent.backoff_until)}: " if agent.backoff_until else ""
         return until + one_line(agent.reason or "", _LONGEST)
-    return ""
+    return one_line(line.work, _LONGEST)
 
 
 def _tasks(tasks: Sequence[TaskView], room: int) -> Table:

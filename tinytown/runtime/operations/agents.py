@@ -13,12 +13,14 @@ from tinytown.lifecycle import AgentEvent
 from tinytown.records import Agent, Event
 from tinytown.runtime.background import ensure_runtime
 from tinytown.runtime.operations.bounds import label, shown, whole
+from tinytown.runtime.operations.conductor_view import conducting
 from tinytown.runtime.operations.ending import Kill, Killed, Stopped, StopTown, kill, stop_town
 from tinytown.runtime.operations.programs import cli_warning
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.worktrees import isolation
 from tinytown.text import one_line
-from tinytown.transport.store import Raced
+from tinytown.transport.questions import ask
+from tinytown.transport.store import Raced, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -102,9 +104,10 @@ class ListAgents:
 
 @dataclass(frozen=True, slots=True)
 class Agents:
-    """In the order of creation."""
+    """In the order of creation. `conductor` stands apart: None unless there is one to be seen."""
 
     agents: tuple[Agent, ...]
+    conductor: Agent | None = None
 
 
 @operation("agent.spawn", Scope.MANAGE)
@@ -171,8 +174,13 @@ async def restart(town: Town, request: Restart) -> Spawned:
 @operation("agent.list", Scope.READ)
 async def list_agents(town: Town, request: ListAgents) -> Agents:
     """List the agents of the town."""
-    found = await town.store.agents()
-    return Agents(tuple(agent for agent in found if request.include_stopped or not agent.state.is_terminal))
+    store = town.store
+    (ids,) = await ask(town.connection, store.everybody())
+    found = await store.agents_of([*ids, SUPERVISOR_ID])
+    seen = await conducting(town, found)
+    wanted = [agent for agent in in_order(found) if request.include_stopped or not agent.state.is_terminal]
+    workers = tuple(agent for agent in wanted if agent.id != SUPERVISOR_ID)
+    return Agents(workers, None if seen is None else seen.agent)
 
 
 async def _begin_life(town: Town, name: str, begin: Callable[[Agent | None], Agent]) -> tuple[Agent, bool]:

@@ -24,6 +24,7 @@ from tinytown.runtime.operations.ending import held_agents
 from tinytown.runtime.operations.programs import cli_warning
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.texts import checked_text
+from tinytown.runtime.operations.waiting import STARTS_OVER
 from tinytown.text import one_line
 from tinytown.transport.store import Raced
 
@@ -126,7 +127,8 @@ async def await_goal(town: Town, request: AwaitGoal) -> Task:
         return task
     async with aclosing(town.journal.follow(position)) as events:
         async for event in events:
-            if event.type != "message.sent" and (event.task == task.id or event.agent == SUPERVISOR_ID):
+            concerns = event.type != "message.sent" and (event.task == task.id or event.agent == SUPERVISOR_ID)
+            if concerns or event.type in STARTS_OVER:
                 task = await town.store.task(task.id)
                 if task.state.is_terminal or not (await town.store.agent(SUPERVISOR_ID)).acts:
                     return task

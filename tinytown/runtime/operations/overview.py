@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from tinytown.ids import SUPERVISOR_ID, TaskId
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.runtime.operations.bounds import whole
+from tinytown.runtime.operations.conductor_view import conducting
 from tinytown.runtime.operations.events import ids_told
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.status import tallied
@@ -53,7 +54,7 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class AgentLine:
-    """An agent with its mailbox, and the text of the task it is at."""
+    """An agent with its mailbox, and the text of the task it is at; of the conductor's goal, while that is open."""
 
     agent: Agent
     mail: Mail
@@ -82,6 +83,9 @@ class Picture:
     events: tuple[Event, ...]
     names: Mapping[str, str]
     position: str
+    conducting: AgentLine | None = None
+    """The conductor with its goal, unless there is none to be seen; `conductor` is its mailbox, which a person has,
+    too."""
 
 
 @operation("town.overview", Scope.READ)
@@ -94,10 +98,14 @@ async def overview(town: Town, request: Overview) -> Picture:
         town.connection, standing(town.keys, request.agents), placement.living(), tallied(town)
     )
     ids = agents_now.agents
+    everybody = [*ids, SUPERVISOR_ID]
     found, mail, runtimes = await ask(
-        town.connection, store.these(ids), _mail(town, [*ids, SUPERVISOR_ID]), placement.cards(living)
+        town.connection, store.these(everybody), _mail(town, everybody), placement.cards(living)
     )
-    agents = in_order(found) if len(ids) == agents_now.total else found
+    conductor = await conducting(town, found)
+    agents = [agent for agent in found if agent.id != SUPERVISOR_ID]
+    if len(ids) == agents_now.total:
+        agents = in_order(agents)
     names = {agent.id: agent.name for agent in agents}
     tasks = await _tasks(town, [agent.current_task for agent in agents if agent.current_task], request.tasks)
     if len(ids) < agents_now.total:
@@ -120,6 +128,7 @@ async def overview(town: Town, request: Overview) -> Picture:
         events=tuple(events if request.events else ()),
         names={str(agent_id): name for agent_id, name in names.items()},
         position=events[-1].id if events else "0",
+        conducting=AgentLine(conductor.agent, mail[SUPERVISOR_ID], conductor.work) if conductor else None,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import TaskState
+from tinytown.runtime.operations.conductor_view import conducting
 from tinytown.runtime.operations.pending import pending_for
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.worktrees import checkout_of
@@ -43,7 +45,7 @@ class AgentStatus:
     """An agent, what waits for it, and its last rounds (newest first, at most five; only with `deep`).
 
     `pending` is how many messages lie in its lanes, `counts` what they ask for, `in_hand` how many its turn holds,
-    `checkout` its worktree on this host.
+    `checkout` its worktree on this host. `work` is said of the conductor only: its goal, while that is open.
     """
 
     agent: Agent
@@ -52,6 +54,7 @@ class AgentStatus:
     in_hand: int = 0
     rounds: tuple[Event, ...] = ()
     checkout: Checkout | None = None
+    work: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class TownStatus:
     quarantined: int
     tasks: tuple[TaskView, ...] = ()
     notices: tuple[str, ...] = ()
+    conductor: AgentStatus | None = None
+    """The conductor, unless there is none to be seen."""
 
 
 @operation("town.status", Scope.READ)
@@ -80,34 +85,32 @@ async def status(town: Town, request: Status) -> TownStatus:
     """Show the state of the town."""
     store, placement = town.store, town.placement
     ids, living, counts = await ask(town.connection, store.everybody(), placement.living(), tallied(town))
+    ids.append(SUPERVISOR_ID)
     found, pending, runtimes = await ask(
         town.connection, store.these(ids), pending_for(town, ids), placement.cards(living)
     )
     waiting = dict(zip(ids, pending, strict=True))
+    conductor = await conducting(town, found)
     rounds = await _last_rounds(town) if request.deep else {}
+
+    def standing(agent: Agent, work: str = "") -> AgentStatus:
+        has, checkout = waiting[agent.id], checkout_of(town.root, agent)
+        return AgentStatus(agent, has.total, has.counts, has.in_hand, tuple(rounds.get(agent.id, ())), checkout, work)
+
     return TownStatus(
         name=town.name,
         root=str(town.root),
         redis_url=redis_url(town),
         durability=town.settings.redis.durability if town.ground.server is not None else "external",
         runtimes=tuple(runtimes),
-        agents=tuple(
-            AgentStatus(
-                agent,
-                waiting[agent.id].total,
-                waiting[agent.id].counts,
-                waiting[agent.id].in_hand,
-                tuple(rounds.get(agent.id, ())),
-                checkout_of(town.root, agent),
-            )
-            for agent in in_order(found)
-        ),
+        agents=tuple(standing(agent) for agent in in_order(found) if agent.id != SUPERVISOR_ID),
         task_counts=dict(zip(TaskState, counts, strict=False)),
         backlog=counts[-3],
         dead_letters=counts[-2],
         quarantined=counts[-1],
         tasks=await _tasks(town) if request.tasks else (),
         notices=town.notices,
+        conductor=standing(conductor.agent, conductor.work) if conductor else None,
     )
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _REASON = 200
 """Characters of what an agent failed with."""
 
+STARTS_OVER = frozenset({"town.reset", "town.restored"})
+"""After these what was waited for may not be there any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -52,7 +55,7 @@ async def _agent_ended(town: Town, position: str, agent_id: AgentId) -> Agent:
         return agent
     async with aclosing(town.journal.follow(position)) as events:
         async for event in events:
-            if event.agent == agent_id and event.type != "message.sent":
+            if event.type in STARTS_OVER or (event.agent == agent_id and event.type != "message.sent"):
                 agent = await town.store.agent(agent_id)
                 if agent.state.is_terminal:
                     return agent
@@ -67,7 +70,7 @@ async def _task_ended(town: Town, position: str, task_id: TaskId) -> Task:
         async for event in events:
             of_task = event.task == task_id and event.type != "message.sent"
             of_its_agent = event.agent == task.assigned_to and event.type.startswith("agent.")
-            if of_task or of_its_agent:
+            if of_task or of_its_agent or event.type in STARTS_OVER:
                 task = await _task_with_a_future(town, task_id)
                 if task.state.is_terminal:
                     return task

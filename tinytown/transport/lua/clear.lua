@@ -2,10 +2,10 @@
 --@ include _clock
 -- Deletes a town's agents, tasks, missions and messages in one step: nothing that is made meanwhile can be left half there.
 -- An actor that a runtime holds is fenced by it, since its epoch is gone.
--- ARGV: journal length, an agent whose record stays, words of the event that tells of it (counted), then counted:
+-- ARGV: journal length, an agent whose record stays, what that is from now on, words of the event that tells of it (counted), then counted:
 --   whole keys; how the keys of each agent begin and end, in turn; those of each task; those of each mission.
 -- Returns how many keys were deleted.
-local at = 2
+local at = 3
 local function take()
   at = at + 1
   return ARGV[at]
@@ -51,6 +51,7 @@ end
 for _, id in ipairs(tasks) do drop_of(of_tasks, id) end
 for _, id in ipairs(missions) do drop_of(of_missions, id) end
 for _, key in ipairs(whole) do drop(key) end
+redis.call('SET', K_agent(ARGV[2]), ARGV[3], 'XX')
 redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[1], '*', 'ms', now_ms(), unpack(event))
 redis.call('PUBLISH', K_bell, table.concat(rung, ' '))
 return gone

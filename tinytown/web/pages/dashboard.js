@@ -63,7 +63,8 @@ function showOverview(overview) {
   showFigures(overview);
   byId("agents-count").textContent = overview.agents.length;
   byId("no-agents").hidden = overview.agents.length > 0;
-  agents.show(overview.agents, new Map(overview.tasks.map((task) => [task.id, task.started_at])));
+  const lines = overview.conducting ? [overview.conducting, ...overview.agents] : overview.agents;
+  agents.show(lines, new Map(overview.tasks.map((task) => [task.id, task.started_at])));
   const counts = overview.task_counts;
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   byId("tasks-count").textContent = total;
