@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from tinytown.actors.drivers.text import TurnResult
 from tinytown.errors import Forbidden, InvalidConfig, RuntimeFailed, TownError, UnknownCli
-from tinytown.ids import SUPERVISOR_ID, AgentId, new_id
+from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId, new_id
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import (
     AckType,
@@ -31,7 +31,8 @@ from tinytown.messages import (
     TaskAssign,
     TaskDone,
 )
-from tinytown.transport.delivery import ControlKind
+from tinytown.records import Agent, Task
+from tinytown.transport.delivery import Control, ControlKind
 
 # What starts a round.
 
@@ -831,6 +832,75 @@ async def test_a_kill_now_that_comes_when_the_round_has_just_ended_is_no_less_a_
         await life.over.wait()
 
     assert await stage.state(agent) is AgentState.STOPPED
+
+
+async def test_a_cancelled_task_cuts_its_round_and_the_rest_of_that_begins_again(
+    clock: MockClock, stage: Stage
+) -> None:
+    agent, _ = await stage.started()
+    stage.cli.behave = stage.cli.hang
+    gone, other = await stage.assign(agent, "a", "b")
+    await settle_down()
+    stage.cli.behave = stage.cli.succeed
+    await cancel(stage, agent, gone)
+    await settle_down()
+
+    first, second = stage.cli.runs
+    assert (first.was_cut, second.was_cut) == (True, False)
+    assert stage.cli.worked[1:] == [["b"]]
+    assert (await stage.store.task(gone.id)).state is TaskState.CANCELLED
+    assert (await stage.store.task(other.id)).state is TaskState.COMPLETED
+    assert await stage.waiting(agent) == []
+    assert [event.detail for event in await stage.events("round.cut")] == [
+        "Round 1: cut by the cancel of its task by ada"
+    ]
+    after = await stage.record(agent)
+    assert (after.rounds_completed, after.failed_rounds) == (1, 0)
+
+
+async def test_a_cancelled_task_that_the_round_does_not_work_on_leaves_it_alone(clock: MockClock, stage: Stage) -> None:
+    agent, _ = await stage.started()
+    stage.cli.behave = stage.cli.work_until_released
+    await stage.assign(agent, "a")
+    await settle_down()
+    await stage.store.commit(stage.store.change().control(agent.id, Control.drop(TaskId(new_id()), "ada")))
+    await settle_down()
+    stage.cli.release.set()
+    await settle_down()
+
+    assert [run.was_cut for run in stage.cli.runs] == [False]
+
+
+async def test_a_task_that_is_cancelled_while_its_round_is_prepared_is_not_worked_on(
+    clock: MockClock, stage: Stage
+) -> None:
+    agent, _ = await stage.started()
+    task = replace(Task("a").assign(agent.id), assigned_by=SUPERVISOR_ID)
+
+    def is_first_read(command: tuple[object, ...]) -> bool:
+        return not stage.wire.kept.is_set() and command[:2] == ("GET", stage.town.keys("task", task.id))
+
+    stage.wire.keeps_back = is_first_read
+    change = stage.store.change().create_task(task).send(Message(SUPERVISOR_ID, agent.id, TaskAssign(task.id)))
+    await stage.store.commit(change)
+    await stage.wire.kept.wait()
+    await cancel(stage, agent, task)
+    await settle_down()
+    stage.wire.release.set()
+    await settle_down()
+
+    assert [run.texts for run in stage.cli.runs if not run.was_cut] == []
+    assert await stage.waiting(agent) == []
+    assert await stage.state(agent) is AgentState.IDLE
+
+
+async def cancel(stage: Stage, agent: Agent, task: Task) -> None:
+    """Cancel a task as a person does."""
+    await stage.store.update_task(
+        task.id,
+        lambda found: found.cancel("no"),
+        lambda change, *_: change.control(agent.id, Control.drop(task.id, "ada")),
+    )
 
 
 async def test_an_idle_agent_is_killed_at_once(clock: MockClock, stage: Stage) -> None:

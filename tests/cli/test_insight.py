@@ -106,6 +106,25 @@ def test_a_running_agent_is_paused_cut_and_goes_on(town_dir: Person) -> None:
     assert "Round 1: 🔄 running" in history
 
 
+def test_a_task_that_is_cancelled_costs_nothing_more(town_dir: Person) -> None:
+    config = town_dir.directory.parent / "home/.tt/config.toml"
+    config.write_text(re.sub(r"fake_cli\.py .*\"", 'fake_cli.py say=working pause"', config.read_text()))
+    town_dir.tt("spawn", "bob", "--cli", "fake")
+    following = town_dir.begin("events", "--follow", "--agent", "bob", "--type", "round")
+    assert following.stdout is not None
+    task = town_dir.tt("assign", "bob", "dig", "--json").json["id"]
+    following.stdout.readline()
+
+    cancelled = town_dir.tt("task", "cancel", task, "--reason", "no hole")
+    assert b"cut by the cancel of its task by supervisor" in following.stdout.readline()
+    following.kill()
+    following.communicate()
+
+    assert cancelled.code == 0
+    assert town_dir.tt("list", "--json").json[0]["state"] == "idle"
+    assert town_dir.tt("task", "show", task, "--json").json["state"] == "cancelled"
+
+
 # Why and history.
 
 

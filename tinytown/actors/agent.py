@@ -134,6 +134,8 @@ class AgentActor(Actor):
         self._urgent_back = 0
         self._incarnation = 0
         self._running: Round | None = None
+        # Tasks that were cancelled since the turn began: what it has read of them may be older.
+        self._dropped: set[str] = set()
         self._ladder = rules.ladder()
         self._stopping = False
 
@@ -184,6 +186,10 @@ class AgentActor(Actor):
 
     async def obey(self, control: Control, turn: Turn | None) -> None:
         """Stop, or look at what the record says by now. A control message for another life is refused."""
+        if control.kind is ControlKind.DROP:
+            self._dropped.add(control.task)
+            self._cut_if_dropped(turn, f"the cancel of its task by {control.by}")
+            return
         if control.incarnation != self._incarnation:
             return
         if control.kind is ControlKind.STOP:
@@ -192,6 +198,11 @@ class AgentActor(Actor):
         await super().obey(control, turn)
         if turn is None:
             await self._look()
+
+    def _cut_if_dropped(self, turn: Turn | None, why: str) -> None:
+        """Cut a round that works on a task that was cancelled: whatever else it works on, it begins again."""
+        if turn is not None and self._running is not None and not self._dropped.isdisjoint(self._running.task_ids):
+            turn.cut(why)
 
     async def _look(self) -> None:
         try:
@@ -205,6 +216,7 @@ class AgentActor(Actor):
 
     async def handle(self, turn: Turn) -> Mapping[int, Outcome]:
         """One round."""
+        self._dropped.clear()
         store = self._progress.store
         agent = await store.agent(self.fence.id)
         senders = {message.sender for message in (each.message for each in turn.deliveries) if message is not None}
@@ -223,6 +235,7 @@ class AgentActor(Actor):
             return self._wait_for_work(turn, work)
         # Noted first: when the turn is cut from here on, nobody knows whether the round has begun.
         self._running = work
+        self._cut_if_dropped(turn, "the cancel of its task")
         try:
             agent = await self._progress.begin(work)
         except IllegalTransition:

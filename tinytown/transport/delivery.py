@@ -11,7 +11,7 @@ from tinytown.errors import BadMessage
 from tinytown.messages import Message, Priority, decode_json
 
 if TYPE_CHECKING:
-    from tinytown.ids import AgentId
+    from tinytown.ids import AgentId, TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,29 +106,42 @@ class ControlKind(StrEnum):
     """End now; cut the turn."""
     CUT = "cut"
     """Cut the turn, then look at your record."""
+    DROP = "drop"
+    """Cut the turn if it works on this task: that was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A control message. It is for one life of an agent: a successor refuses it."""
+    """A control message. It is for one life of an agent: a successor refuses it.
+
+    One about a `task` is for whichever life works on that, and for no other turn.
+    """
 
     kind: ControlKind
-    incarnation: int
+    incarnation: int = 0
     by: str = ""
+    task: str = ""
+
+    @classmethod
+    def drop(cls, task: TaskId, by: str) -> Control:
+        """What an agent is told when a task that it works on is cancelled."""
+        return cls(ControlKind.DROP, by=by, task=task)
 
     def encode(self) -> bytes:
         """The bytes in the agent's control list."""
-        return json.dumps({"kind": self.kind, "incarnation": self.incarnation, "by": self.by}).encode()
+        about = {"task": self.task} if self.task else {}
+        return json.dumps({"kind": self.kind, "incarnation": self.incarnation, "by": self.by, **about}).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> Control:
         """The control message of these bytes; `BadMessage` for anything else."""
         value = decode_json(raw)
         if isinstance(value, dict):
-            kind, incarnation, by = value.get("kind"), value.get("incarnation"), value.get("by", "")
-            if isinstance(kind, str) and isinstance(incarnation, int) and isinstance(by, str):
+            kind, incarnation = value.get("kind"), value.get("incarnation")
+            by, task = value.get("by", ""), value.get("task", "")
+            if isinstance(kind, str) and isinstance(incarnation, int) and isinstance(by, str) and isinstance(task, str):
                 try:
-                    return cls(ControlKind(kind), incarnation, by)
+                    return cls(ControlKind(kind), incarnation, by, task)
                 except ValueError:
                     pass
         raise BadMessage("not a control message")

@@ -13,10 +13,12 @@ from tinytown.actors.missions.actions import AskFix, AskReview, AssignItem, Merg
 from tinytown.actors.missions.reconcile import open_tasks
 from tinytown.actors.missions.telling import Result, fix_text, review_text, work_text
 from tinytown.ids import SUPERVISOR_ID
+from tinytown.lifecycle import TaskState
 from tinytown.messages import Informational, Message, TaskAssign
 from tinytown.mission_records import SourceText
 from tinytown.records import Event, Task, TaskSource
 from tinytown.text import one_line
+from tinytown.transport.delivery import Control
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -100,6 +102,8 @@ def take_back(change: Change, tasks: Sequence[Seen[Task]], reason: str, *, tell:
             continue
         change.replace_task(seen, task.cancel(reason))
         change.tell(Event("task.cancelled", agent=task.assigned_to, task=task.id, detail=reason))
+        if task.state is TaskState.RUNNING and task.assigned_to is not None:
+            change.control(task.assigned_to, Control.drop(task.id, "its mission"))
         if tell and task.assigned_to is not None:
             said = Informational(f"Task {task.id} was cancelled. {reason}")
             change.send(Message(SUPERVISOR_ID, task.assigned_to, said))

@@ -16,6 +16,7 @@ from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.task_views import TaskView, view
 from tinytown.runtime.operations.texts import fitting
 from tinytown.text import clean_text, one_line
+from tinytown.transport.delivery import Control
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ async def fail_task(town: Town, request: TaskEnd) -> TaskView:
 async def cancel_task(town: Town, request: TaskEnd) -> TaskView:
     """Cancel a task.
 
-    As `complete_task`, with the reason as text. A turn that works on it is not cut.
+    As `complete_task`, with the reason as text. A turn that works on it is cut, unless that is who asks; what else
+    it worked on waits for the next.
     """
     return await _end(town, request, TaskState.CANCELLED)
 
@@ -115,6 +117,8 @@ async def _end_with(town: Town, change: Change, before: Task, after: Task, *, to
         await _count(town, change, after)
     if before.waits and before.review_task is not None:
         await _drop_review(town, change, before.review_task)
+    if after.state is TaskState.CANCELLED:
+        _drop(town, change, before)
     if after.assigned_to == SUPERVISOR_ID:
         # A conductor ends with its goal, whoever has ended that.
         change.ring(SUPERVISOR_ID)
@@ -143,8 +147,21 @@ async def _drop_review(town: Town, change: Change, review_id: TaskId) -> None:
         review = await town.store.see_task(review_id)
         if not review.record.state.is_terminal:
             change.replace_task(review, review.record.cancel("The task has ended without it."))
+            _drop(town, change, review.record)
             if review.record.state is TaskState.PENDING:
                 change.write("LREM", town.keys("backlog"), 0, review_id)
+
+
+def _drop(town: Town, change: Change, task: Task) -> None:
+    """Let the turn that works on a task end: its work is for nothing."""
+    agent_id, caller = task.assigned_to, town.caller
+    # Whoever asks from within its own turn has still to end that.
+    if (
+        task.state is TaskState.RUNNING
+        and agent_id is not None
+        and (caller.kind, caller.agent_id) != ("agent", agent_id)
+    ):
+        change.control(agent_id, Control.drop(task.id, caller.name))
 
 
 _ENDS: dict[TaskState, Callable[[Task, str], Task]] = {
