@@ -58,12 +58,9 @@ class Person:
         """Start `tt` and go on."""
         return subprocess.Popen(
             [TT, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
             cwd=self.directory,
             env=self.environ,
-            **more,
         )
 
     def agent(self, name: str) -> Agent:

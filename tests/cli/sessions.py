@@ -1,7 +1,8 @@
 """Shell sessions in Markdown: run as they stand, and compared with the output they show.
 
 A block ```` ```console ```` holds commands behind `$ ` with what each prints on both its outputs. `tt` runs in this
-process by its own `main`; `cat FILE` and `echo $?` are known, too. A comment before a block makes it different:
+process by its own `main`, and as a child where it gets a signal; `cat FILE` and `echo $?` are known, too. A comment
+before a block makes it different:
 
     <!-- given: agents backend reviewer -->   agents that no runtime runs
     <!-- given: file tasks.toml -->           the next block, of any language, becomes that file
@@ -11,7 +12,9 @@ process by its own `main`; `cat FILE` and `echo $?` are known, too. A comment be
     <!-- given: no town -->                   an empty directory
     <!-- until: backend is idle -->           wait for it
     <!-- until: mission is running -->        the same for the one mission
+    <!-- ctrl-c after: TEXT -->               the last command gets Ctrl-C when it has printed this
     <!-- varies -->                           compare each line only up to its first colon
+    <!-- varies in order -->                  compare the lines in any order, whatever numbers and commits they hold
     <!-- not run -->                          it needs a terminal, a network or much time
 
 Ids, times and places differ from run to run, so what was printed is made canonical first: the first id that appears
@@ -26,6 +29,8 @@ import io
 import os
 import re
 import shlex
+import signal
+import subprocess
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from difflib import unified_diff
@@ -33,7 +38,7 @@ from pathlib import Path
 from uuid import UUID
 
 from living import wait_until
-from person import TT, Person
+from person import LONG, TT, Person
 
 from tinytown.cli.main import main
 from tinytown.ids import SUPERVISOR_ID
@@ -102,6 +107,21 @@ class Session:
                 self.status = int(end.code or 0)
         printed.flush()
         return kept.getvalue().decode()
+
+    def interrupted(self, command: str, after: str) -> str:
+        """What a command prints that gets Ctrl-C once it has printed a text, with `^C` where that came."""
+        words = shlex.split(self._true(command), comments=True)
+        process = self.person.begin(*words[1:], stderr=subprocess.STDOUT)
+        assert process.stdout is not None
+        seen = b""
+        while after.encode() not in seen:
+            line = process.stdout.readline()
+            assert line, f"it ended without {after!r}:\n{seen.decode()}"
+            seen += line
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=LONG)
+        self.status = process.returncode
+        return self.canonical(f"{seen.decode()}^C\n{rest.decode()}")
 
     def canonical(self, text: str) -> str:
         """The text with the places, times and ids of the documentation."""
@@ -190,12 +210,21 @@ def _played(found: re.Match[str], session: Session) -> str:
     if found["language"] != "console" or "not run" in notes:
         return found[0]
     parts: list[str] = []
-    for command, said in _commands(found["text"]):
-        printed = session.run(command)
-        if "varies" in notes and _heads(printed) == _heads(said) and not os.environ.get("RECORD_EXAMPLES"):
+    commands = _commands(found["text"])
+    (ends,) = [note.partition(": ")[2] for note in notes if note.startswith("ctrl-c after: ")] or [""]
+    alike = [seen for note, seen in (("varies", _heads), ("varies in order", _gist)) if note in notes]
+    for number, (command, said) in enumerate(commands, start=1):
+        cut = ends and number == len(commands)
+        printed = session.interrupted(command, ends) if cut else session.run(command)
+        if any(seen(printed) == seen(said) for seen in alike) and not os.environ.get("RECORD_EXAMPLES"):
             printed = said
         parts.append(f"$ {command}\n{printed}")
     return f"{found['notes']}{found['fence']}console\n{''.join(parts)}{found['fence']}"
+
+
+def _gist(text: str) -> list[str]:
+    lines = (re.sub(r"\b[0-9a-f]{7}\b|\d+(?:\.\d+)?", "#", line).split() for line in text.splitlines())
+    return sorted(" ".join(words) for words in lines)
 
 
 def _heads(text: str) -> list[str]:
