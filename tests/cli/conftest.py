@@ -65,8 +65,17 @@ def hub(person: Person, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]
         yield fake
 
 
-SCRIPT = "#!/bin/sh\ncat > /dev/null\necho 'It is done.'\n"
-"""Stands for a coding CLI: reads its prompt and says that it is done."""
+SCRIPT = """\
+#!/bin/sh
+if [ -t 0 ]; then
+    echo "$TINYTOWN_AGENT was told: $1"
+    exec tt status --deep
+fi
+cat > /dev/null
+echo 'It is done.'
+"""
+"""Stands for a coding CLI: reads its prompt and says that it is done. In a terminal it is a conductor that resumes, of
+which the manual says that it looks at the status."""
 
 
 @pytest.fixture

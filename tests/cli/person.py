@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +65,21 @@ class Person:
             cwd=self.directory,
             env=self.environ,
         )
+
+    def on_terminal(self, *arguments: str, typed: str = "") -> Said:
+        """Run `tt` on a terminal of its own, which shows all that it prints; `typed` are the keys pressed there."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [TT, *arguments], stdin=slave, stdout=slave, stderr=slave, cwd=self.directory, env=self.environ
+        )
+        os.close(slave)
+        os.write(master, typed.encode())
+        shown = b""
+        with suppress(OSError):  # how the end of a terminal is told
+            while chunk := os.read(master, 4096):
+                shown += chunk
+        os.close(master)
+        return Said(process.wait(LONG), shown.decode().replace("\r\n", "\n"), "")
 
     def agent(self, name: str) -> Agent:
         """A new agent that no runtime runs."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import signal
-import subprocess
 import sys
-from contextlib import suppress
 
 import pytest
 from living import wait_until
-from person import TT, Person
+from person import Person
 
 from tinytown.ids import SUPERVISOR_ID
 
@@ -160,27 +156,15 @@ def test_ctrl_c_ends_the_conductor_that_is_waited_for(scripted: Person) -> None:
 
 
 def test_in_a_terminal_it_is_the_configured_cli_with_its_context_and_credential(scripted: Person) -> None:
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [TT, "conductor"], stdin=slave, stdout=slave, stderr=slave, cwd=scripted.directory, env=scripted.environ
-    )
-    os.close(slave)
-    os.write(master, b"build a bridge\n")
-    shown = b""
-    with suppress(OSError):  # how the end of a terminal is told
-        while chunk := os.read(master, 4096):
-            shown += chunk
-    os.close(master)
-    status = process.wait(60)
+    said = scripted.on_terminal("conductor", typed="build a bridge\n")
     context = (scripted.directory / ".tt/conductor_context.md").read_text()
     (left,) = scripted.tt("list", "--json").json
     (message,) = scripted.tt("inbox", "left", "--json").json["messages"]
-    text = shown.decode().replace("\r\n", "\n")
 
-    assert status == 3
-    assert "🚂 Starting conductor with scripted model...\n   Context: .tt/conductor_context.md\n" in text
-    assert f"said: Read the file {scripted.directory}/.tt/conductor_context.md" in text
-    assert "answered: build a bridge" in text
+    assert said.code == 3
+    assert "🚂 Starting conductor with scripted model...\n   Context: .tt/conductor_context.md\n" in said.out
+    assert f"said: Read the file {scripted.directory}/.tt/conductor_context.md" in said.out
+    assert "answered: build a bridge" in said.out
     assert context.startswith('# Tinytown Conductor\n\nYou are the **conductor** of Tinytown "demo".')
     assert "## Current Town State\n\nNo agents yet: a fresh start." in context
     assert left["parent_agent_id"] == message["from"] == SUPERVISOR_ID

@@ -150,6 +150,23 @@ def completed(session: Session) -> list[str]:
     return [task["description"] for task in tasks(session) if task["state"] == "completed"]
 
 
+def conduct(session: Session, *team: str) -> None:
+    """`tt conductor` in a terminal of its own, where agents are there already: it is told of them, and looks."""
+    said = session.person.on_terminal("conductor")
+    context = (session.person.directory / ".tt/conductor_context.md").read_text()
+
+    assert said.code == 0, said.out
+    # The manual keeps the file beside the project's own.
+    assert said.out.startswith("🚂 Starting conductor with claude model...\n   Context: .tt/conductor_context.md\n")
+    assert "conductor was told: Read the file " in said.out
+    assert f"🤖 Agents: {len(team)}" in said.out
+    assert context.startswith("# Tinytown Conductor\n")
+    assert "Agents are there already." in context
+    for name in team:
+        assert f"\n- {name} (" in context
+    assert all(task["description"] in context for task in tasks(session))
+
+
 def tasks(session: Session) -> list[dict[str, str]]:
     shown = json.loads(session.raw("tt task list --json"))
     found: list[dict[str, str]] = shown["tasks"] if isinstance(shown, dict) else shown
@@ -179,6 +196,7 @@ def test_several_agents_work_together(session: Session) -> None:
     Path("tasks.toml").write_text(PIPELINE)
 
     assert ok(session, "tt sync push") == "⬆️  Pushed 3 tasks from tasks.toml to Redis\n"
+    conduct(session, *team)
     # `parent` groups and makes no order, so all of them may begin at once.
     assert len(completed(session)) == 3
 
@@ -217,6 +235,7 @@ def test_a_pipeline_of_tasks(session: Session) -> None:
     ok(session, *(f"tt spawn {name} --model {cli}" for name, cli in team.items()))
 
     ok(session, "tt sync push")
+    conduct(session, *team)
 
     assert set(completed(session)) == {
         "Design profile API schema",
