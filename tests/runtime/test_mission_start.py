@@ -224,6 +224,8 @@ async def test_a_person_is_told_what_will_hold_it_up(town: Town, hub: FakeGitHub
     assert one[0].startswith("'ada' is the only agent, and nobody reviews his own work")
     assert one[1].startswith("100 items with 2 at once take about 1d 1h")
     assert (await begin(town, "1", dry_run=True, no_reviewer=True)).warnings == ()
+    (told,) = (await begin(town, "1", dry_run=True, no_reviewer=True, auto_merge=True)).warnings
+    assert "before a person approves" in told
 
 
 async def test_a_closed_objective_is_done_and_holds_nothing_up(town: Town, hub: FakeGitHub) -> None:

@@ -154,6 +154,18 @@ def test_without_reviewers_wanted_an_item_without_a_pull_request_is_done_at_once
     assert assigned(ticked(plan, agent("a"))) == {2: "a"}
 
 
+def test_where_no_review_is_wanted_an_approval_lets_it_be_merged_all_the_same() -> None:
+    plan = in_review(mission_of({1: []}, Mission(reviewer_required=False, auto_merge=True)))
+    plan = watched(plan, **GREEN)
+    item = plan.item(FIRST)
+    assert (item.waits_for, outcomes.reviewed(item, NOW, approved=True, head="old")) == ("merge", item)
+    assert not [action for action in planned(plan) if isinstance(action, MergePull)]
+
+    approved = plan.with_item(outcomes.reviewed(item, NOW, approved=True, head="aa"))
+
+    assert [action.head for action in planned(approved) if isinstance(action, MergePull)] == ["aa"]
+
+
 def test_a_pull_request_closed_unmerged_gives_the_item_out_again() -> None:
     item = outcomes.pull_closed(in_review(mission_of({1: []})).item(FIRST), NOW)
 

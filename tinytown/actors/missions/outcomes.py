@@ -42,7 +42,12 @@ def work_lost(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
 def reviewed(
     item: WorkItem, now: Timestamp, *, approved: bool, head: str | None, reason: str | None = None
 ) -> WorkItem:
-    """A review has ended; `head` is the commit it was about. One about an older commit changes nothing."""
+    """A review has ended; `head` is the commit it was about. One about an older commit changes nothing.
+
+    Where no review is required there may be one all the same, and to approve is to let it be merged.
+    """
+    if approved and item.waits_for == "merge" and head == item.head and item.approved_head != head:
+        return replace(item, approved_head=head, updated_at=now)
     if item.waits_for != "review" or head != item.head:
         return item
     if not approved:

@@ -199,6 +199,8 @@ async def _warnings(town: Town, mission: Mission, asked: Asked, compiled: Compil
         for item in left
         if item.needs_approval
     ]
+    if mission.auto_merge and not mission.reviewer_required:
+        found.append("No agent reviews it, so nothing is merged before a person approves it, at GitHub or here")
     agents = [agent for agent in await town.store.agents() if not agent.state.is_terminal]
     found += _about_agents(mission, agents) if left else []
     estimate = len(left) / mission.max_parallel_items * _USUAL
