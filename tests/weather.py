@@ -115,11 +115,23 @@ class Sky:
 
     async def merge(self) -> None:
         if pull := self.open_pull():
-            self.merged_by_people.add(pull.number)
-            try:
-                pull.merge()
-            except Refused:
-                self.merged_by_people.discard(pull.number)
+            self._merge(pull)
+
+    def _merge(self, pull: Pull) -> None:
+        self.merged_by_people.add(pull.number)
+        try:
+            pull.merge()
+        except Refused:
+            self.merged_by_people.discard(pull.number)
+
+    def finish(self, *, merge: bool) -> None:
+        """A person approves of what is green, and may merge it."""
+        for pull in self.repo.pulls.values():
+            if pull.state == "open" and pull.commit.rollup == "SUCCESS":
+                pull.review("mia")
+                self.approved.add((pull.number, pull.head))
+                if merge:
+                    self._merge(pull)
 
     async def conflict(self) -> None:
         if pull := self.open_pull():
@@ -270,7 +282,14 @@ class Weather:
         for name in TEAM:
             await self.stage.agent(name, max_rounds=1_000_000)
         await self.runtime.start()
-        mission = Mission(max_parallel_items=self.dice.randint(1, 4), auto_merge=True, home=HOME, merge_method="squash")
+        mission = Mission(
+            max_parallel_items=self.dice.randint(1, 4),
+            auto_merge=self.dice.random() < 0.75,
+            reviewer_required=self.dice.random() < 0.8,
+            home=HOME,
+            merge_method="squash",
+        )
+        self.sky.repo.approvals = int(self.dice.random() < 0.2)
         issues = []
         for number, body in (bodies or self._bodies()).items():
             found = self.sky.repo.issue(number, f"Part {number}", body)
@@ -325,8 +344,11 @@ class Weather:
                 await self.stage.agent(f"{agent.name}-again", max_rounds=1_000_000)
         with trio.move_on_after(10 * 3600):
             while not await self.is_over():
-                await trio.sleep(60)
+                await trio.sleep(1200)
                 await self.help_out()
+                mission = (await self.see()).mission
+                if self.sky.repo.approvals or not (mission.auto_merge and mission.reviewer_required):
+                    self.sky.finish(merge=not mission.auto_merge)
 
     async def is_over(self) -> bool:
         return (await self.see()).mission.state in OVER
