@@ -122,13 +122,17 @@ class TwinServer:
     def client(self) -> _Socket:
         return _Socket(self._server, 0, client_class=redis.Redis, client_info={"resp": 3})
 
-    def ask(self, client: _Socket, command: Sequence[Value]) -> Reply | TownError:
-        """The reply to one command, or the error it is; whoever listens has heard what it published."""
+    def ask(self, client: _Socket, command: Sequence[Value], *, waits: bool = False) -> Reply | TownError:
+        """The reply to one command, or the error it is; whoever listens has heard what it published.
+
+        One that `waits` for a change makes none: two of them would wake each other for ever.
+        """
         if not self.is_up:
             raise RedisUnreachable("The twin is down.")
         client.sendall(pack(tuple(command)))
         reply: Reply | TownError = client.responses.get_nowait()
-        self._changes.unpark_all()
+        if not waits:
+            self._changes.unpark_all()
         for connection in self._connections:
             connection.listen()
         return reply
@@ -212,7 +216,7 @@ class Twin:
                 command[place] = self._last_id(command[place - half])
         with trio.move_on_after(limit / 1000 if limit else float("inf")):
             while True:
-                reply = settled([self._server.ask(self._mouth, command)], self.address)[0]
+                reply = settled([self._server.ask(self._mouth, command, waits=True)], self.address)[0]
                 if reply:
                     return reply
                 await self._server.wait_change()

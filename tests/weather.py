@@ -268,20 +268,21 @@ class Weather:
         stage.cli.behave = self.crew.round
         stage.environ = {"GH_TOKEN": "of-the-tests", "GITHUB_API_URL": "https://hub.test"}
         stage.environ["GITHUB_GRAPHQL_URL"] = "https://hub.test/graphql"
-        self.runtime = self._runtime()
+        self.runtimes = [self._runtime("here"), self._runtime("there")]
         self.mission_id = MissionId("")
         self.absorbed: dict[str, WorkItemState] = {}
         self.kills = self.happened = 0
 
-    def _runtime(self) -> Runtime:
-        # As seldom as can be: most of what it costs to let a night pass is the pulse of the runtime.
-        return Runtime(self.stage, lease=90.0, interval=30.0, patrol=30.0)
+    def _runtime(self, host: str) -> Runtime:
+        # As seldom as can be: most of what it costs to let a night pass is the pulse of the runtimes.
+        return Runtime(self.stage, host=host, lease=90.0, interval=30.0, patrol=30.0)
 
     async def begin(self, bodies: Mapping[int, str] | None = None) -> None:
         """Agents, a runtime, and the mission: of these issues, or of some at random."""
         for name in TEAM:
             await self.stage.agent(name, max_rounds=1_000_000)
-        await self.runtime.start()
+        for runtime in self.runtimes:
+            await runtime.start()
         mission = Mission(
             max_parallel_items=self.dice.randint(1, 4),
             auto_merge=self.dice.random() < 0.75,
@@ -299,7 +300,7 @@ class Weather:
         missions, store = self.stage.town.missions, self.stage.store
         await store.commit(missions.create(store.change(), Changed(mission, compiled.items, compiled.gates, texts)))
         self.mission_id = mission.id
-        self.runtime.scheduler.wake()
+        self.wake()
 
     def _bodies(self) -> dict[int, str]:
         found = {}
@@ -324,6 +325,7 @@ class Weather:
             (3, sky.open_gate),
             (3, sky.fall_ill),
             (8, self.kill),
+            (6, self.lapse),
             (3, self.stop_and_resume),
             (3, self.lose_agent),
         ]
@@ -359,11 +361,29 @@ class Weather:
     # What may happen in the town.
 
     async def kill(self) -> None:
-        """The runtime dies, and another begins."""
+        """A runtime dies, and another begins on its host."""
         self.kills += 1
-        await self.runtime.kill()
+        dead = self.dice.randrange(len(self.runtimes))
+        await self.runtimes[dead].kill()
         await trio.sleep(self.dice.uniform(0, 60))
-        self.runtime = await self._runtime().start()
+        self.runtimes[dead] = await self._runtime(self.runtimes[dead].card.host).start()
+
+    async def lapse(self) -> None:
+        """A runtime that is alive is taken for dead: it works on while others take over what it has."""
+        runtime = self.dice.choice(self.runtimes)
+        await self.stage.town.ask("ZADD", self.stage.town.keys("runtimes"), 1, runtime.card.id)
+        self.wake()
+
+    def wake(self) -> None:
+        """What was stored without ringing is seen now."""
+        for runtime in self.runtimes:
+            runtime.scheduler.wake()
+            runtime.lifeline.look_at_everybody()
+
+    async def end(self) -> None:
+        """Nothing runs any more."""
+        for runtime in self.runtimes:
+            await runtime.end()
 
     async def stop_and_resume(self) -> None:
         await self._move(MissionEvent.STOP)
@@ -372,7 +392,7 @@ class Weather:
 
     async def resume(self) -> None:
         await self._move(MissionEvent.RESUME)
-        self.runtime.scheduler.wake()
+        self.wake()
 
     async def _move(self, event: MissionEvent) -> None:
         def decide(seen: SeenMission) -> Changed:
@@ -392,7 +412,7 @@ class Weather:
         await self.stage.control(agent, ControlKind.STOP)
         await trio.sleep(self.dice.uniform(1, 600))
         await self.stage.agent(f"{agent.name[:20]}-{self.happened}", max_rounds=1_000_000)
-        self.runtime.lifeline.look_at_everybody()
+        self.wake()
 
     async def help_out(self) -> None:
         """A person sees to what waits for one."""
@@ -456,7 +476,7 @@ class Weather:
         lines += [f"{agent.name} {agent.state}" for agent in await self.stage.store.agents()]
         tasks = [task for task in await self.stage.store.tasks() if not task.state.is_terminal]
         lines += [f"{task.state} {_head(task)}" for task in tasks]
-        return "\n".join([*lines, *self.runtime.reports[-5:]])
+        return "\n".join([*lines, *(line for runtime in self.runtimes for line in runtime.reports[-5:])])
 
 
 def _head(task: Task) -> str:

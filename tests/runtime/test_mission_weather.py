@@ -1,4 +1,4 @@
-"""Missions in all weathers: whatever agents, people and GitHub do, and however often the runtime dies."""
+"""Missions in all weathers: whatever agents, people and GitHub do, and however often one of two runtimes dies."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def under(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Weat
     return make
 
 
-async def after_a_storm_it_comes_to_its_end(weather: Weather) -> None:
+async def after_a_storm_it_comes_to_its_end(weather: Weather, hours: float) -> None:
     await weather.begin()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(weather.watch)
-        await weather.storm(hours=5)
+        await weather.storm(hours)
         await weather.calm()
         nursery.cancel_scope.cancel()
-    await weather.runtime.end()
+    await weather.end()
 
     assert weather.sky.wrong == [], await weather.story()
     assert (await weather.see()).mission.state is MissionState.COMPLETED, await weather.story()
 
 
 async def test_after_a_storm_a_mission_comes_to_its_end(clock: MockClock, under: Callable[[int], Weather]) -> None:
-    await after_a_storm_it_comes_to_its_end(under(1))
+    await after_a_storm_it_comes_to_its_end(under(1), hours=1.5)
 
 
 @pytest.mark.long
@@ -52,7 +52,7 @@ async def test_after_a_storm_a_mission_comes_to_its_end(clock: MockClock, under:
 async def test_after_any_storm_a_mission_comes_to_its_end(
     clock: MockClock, under: Callable[[int], Weather], seed: int
 ) -> None:
-    await after_a_storm_it_comes_to_its_end(under(seed))
+    await after_a_storm_it_comes_to_its_end(under(seed), hours=5)
 
 
 async def test_while_github_cannot_be_asked_a_mission_waits_without_haste(
@@ -74,4 +74,4 @@ async def test_while_github_cannot_be_asked_a_mission_waits_without_haste(
     weather.sky.ill = False
     await weather.calm()
     assert await weather.is_over()
-    await weather.runtime.end()
+    await weather.end()
