@@ -253,6 +253,8 @@ async def test_what_cannot_be_meant_is_refused_with_the_field_that_is_wrong(made
             ("/v1/events", {"after": "soon"}),
         ):
             assert [(await town.get(path, 422, **query))["errors"][0]["path"]] == list(query)
+        again = await town.client.get("/v1/events", params={"after": "soon"}, headers={"last-event-id": "0"})
+        assert again.json()["errors"][0]["path"] == "after"
         item = (await town.post("/v1/backlog", {"description": "dig"}, 201))["task_id"]
         assert (await town.post(f"/v1/backlog/{item}/claim", {}, 422))["errors"][0]["path"] == "agent"
         far = await town.post("/v1/agents", {"name": "ada", "max_rounds": 1_000_001}, 422)

@@ -161,9 +161,11 @@ class EventHub:
         Raises `Unprocessable`, `AgentNotFound`, `TaskNotFound` before anything is sent.
         """
         asked = call.parameters("agent", "task", "mission", "type", "after")
-        last = call.header("last-event-id") or asked.get("after", "")
-        if re.fullmatch(POSITION, last) is None:
-            raise misfit("after", "expected the id of an event")
+        seen, after = call.header("last-event-id") or "", asked.get("after", "")
+        for name, place in (("Last-Event-ID", seen), ("after", after)):
+            if re.fullmatch(POSITION, place) is None:
+                raise misfit(name, "expected the id of an event")
+        last = seen or after
         wanted = await self._filter(call, asked)
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         if call.scope["method"] == "HEAD":
