@@ -7,13 +7,21 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from httpx2 import Client
 from living import wait_until
 from person import LONG, TT, Person
+
+from tinytown.ids import MissionId
+from tinytown.lifecycle import MissionState, WorkItemState
+from tinytown.mission_records import Mission, WorkItem
+from tinytown.runtime.opening import open_blocking
+from tinytown.transport.blocking import run_sync
+from tinytown.transport.missions import Changed, SeenMission, update_mission
+from tinytown.transport.store import Change
 
 TOWNHALL = TT.with_name("townhall")
 
@@ -100,6 +108,43 @@ class Scene:
     def tell(self, agent: str, news: str) -> None:
         """News of an agent in the person's inbox."""
         self.post("messages/send", to="conductor", message=news, kind="info", **{"from": agent})
+
+    def begin_mission(self, needs: dict[int, tuple[str, str, list[str]]]) -> MissionId:
+        """A mission with an item for each number: its title, its state, the keys of what it waits for.
+
+        It is stopped, so that nothing happens in it but what a test does.
+        """
+        mission = Mission(state=MissionState.STOPPED, reason="stopped by a person", home="github.com/o/r")
+        items = tuple(
+            WorkItem(
+                mission.id,
+                title,
+                "implement",
+                key=f"o/r#{number}",
+                source_ref=f"o/r#{number}",
+                number=number,
+                state=WorkItemState(state),
+                edges=tuple({"on": key, "source": "body"} for key in on),
+            )
+            for number, (title, state, on) in needs.items()
+        )
+        with open_blocking(self.person.directory, environ=self.person.environ) as town:
+            change = town.missions.create(town.store.change(), Changed(mission, items, ()))
+            run_sync(town.store.commit(town.missions.tell(change, mission.id, "mission.started", "by a test")))
+        return mission.id
+
+    def move_item(self, mission_id: MissionId, number: int, state: WorkItemState) -> None:
+        """Let an item of a mission be in another state."""
+
+        def decide(seen: SeenMission) -> Changed:
+            items = (replace(item, state=state) if item.number == number else item for item in seen.items)
+            return Changed(seen.mission, tuple(items), seen.watches)
+
+        def tell(change: Change, *_: object) -> None:
+            town.missions.tell(change, mission_id, f"mission.item_{state}", f"o/r#{number}")
+
+        with open_blocking(self.person.directory, environ=self.person.environ) as town:
+            run_sync(update_mission(town.store, town.missions, mission_id, decide, tell))
 
     def lines(self, name: str) -> Lines:
         """What the running CLI of this agent does."""

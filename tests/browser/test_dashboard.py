@@ -10,9 +10,16 @@ from pathlib import Path
 from scene import Scene
 from tabs import Tab, expect
 
+from tinytown.lifecycle import WorkItemState
+
 PICTURES = Path(__file__).parents[2] / "docs/img"
 
 Visit = Callable[..., Tab]
+
+HOSTILE = (
+    "<img src=x onerror=\"owned='img'\"><script>owned='script'</script></pre></textarea>"
+    "<svg onload=owned='svg'><a href=\"javascript:owned='link'\">click</a> {{owned}} ${owned} \u202edesrever"
+)
 
 
 def test_nobody_sees_the_town_without_a_token_and_a_tab_keeps_it_until_it_logs_out(visit: Visit) -> None:
@@ -137,6 +144,46 @@ def test_news_is_put_away_one_by_one_or_all_at_once_and_questions_stay(visit: Vi
     assert [each["text"] for each in scene.person.tt("inbox", "--json").json["messages"]] == ["Which port?"]
 
 
+GRAPH = {
+    1: ("Design the API", "done", []),
+    2: ("Implement login", "running", ["o/r#1"]),
+    3: ("Implement logout", "ready", ["o/r#1", "other/lib#9"]),
+    4: (HOSTILE, "pending", ["o/r#2", "o/r#3"]),
+}
+
+
+def test_a_mission_is_a_graph_in_which_what_waits_stands_behind_what_it_waits_for(visit: Visit, scene: Scene) -> None:
+    tab = visit()
+    tab.log_in()
+    tab.is_live()
+    expect(tab.page.locator("#missions-section")).to_be_hidden()
+    mission = scene.begin_mission(GRAPH)
+
+    shown = tab.page.locator(".mission")
+    expect(shown.get_by_role("heading", name=f"Mission {mission[:8]}")).to_be_visible()
+    expect(shown).to_contain_text("1 of 4 done")
+    boxes = shown.locator(".box")
+    expect(boxes).to_have_count(5)
+    expect(shown.locator(".line")).to_have_count(5)
+    left = {box.locator(".label").text_content(): box.bounding_box()["x"] for box in boxes.all()}
+    assert left["Issue #1"] == left["other/lib#9"] < left["Issue #2"] == left["Issue #3"] < left["Issue #4"]
+    # In words, for who cannot see the picture, and for what its boxes have no room for.
+    waits = shown.locator(".waits > li")
+    expect(waits).to_have_count(3)
+    expect(waits.filter(has_text="Issue #4")).to_contain_text("its mission is stopped")
+    expect(waits.filter(has_text="Issue #4")).to_contain_text("<script>owned='script'</script>")
+    assert tab.page.evaluate("typeof owned") == "undefined"
+
+    scene.move_item(mission, 2, WorkItemState.DONE)
+    expect(shown).to_contain_text("2 of 4 done")
+    expect(boxes.filter(has_text="Issue #2")).to_have_attribute("data-state", "done")
+    graph = shown.locator(".graph")
+    graph.focus()
+    scene.move_item(mission, 3, WorkItemState.RUNNING)
+    expect(boxes.filter(has_text="Issue #3")).to_have_attribute("data-state", "running")
+    expect(graph).to_be_focused()
+
+
 def test_a_lost_townhall_is_told_and_found_again_with_what_happened_meanwhile(visit: Visit, scene: Scene) -> None:
     scene.spawn("ada")
     tab = visit()
@@ -152,12 +199,6 @@ def test_a_lost_townhall_is_told_and_found_again_with_what_happened_meanwhile(vi
     tab.is_live()
     expect(tab.agent("bob")).to_be_visible()
     tab.expected("ERR_")
-
-
-HOSTILE = (
-    "<img src=x onerror=\"owned='img'\"><script>owned='script'</script></pre></textarea>"
-    "<svg onload=owned='svg'><a href=\"javascript:owned='link'\">click</a> {{owned}} ${owned} \u202edesrever"
-)
 
 
 def test_what_agents_write_is_shown_as_text_and_nothing_of_it_runs(visit: Visit, scene: Scene) -> None:
@@ -244,6 +285,14 @@ def play_a_day(scene: Scene, stack: ExitStack) -> None:
     scene.assign("cleo", "Write the tests of the login API")
     scene.assign("cleo", "Measure how many logins a second the API can take")
     scene.post("backlog", description="Translate the messages", tags=["docs"])
+    scene.begin_mission(
+        {
+            23: ("Design the login API", "done", []),
+            24: ("Implement the login API", "running", ["o/r#23"]),
+            25: ("Draw the login page", "running", ["o/r#23", "o/assets#7"]),
+            26: ("Write the tests of the login", "pending", ["o/r#24", "o/r#25"]),
+        }
+    )
     with scene.lines("bob") as bob:
         bob.do('tt send conductor --query "The sketch has no dark colours. Shall the page follow the system?"')
         bob.do('tt task complete "$(tt task current --json | grep -o "[0-9a-f-]\\{36\\}" | head -1)" --result "Done."')

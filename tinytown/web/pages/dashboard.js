@@ -5,6 +5,7 @@ import { Agents } from "./agents.js";
 import { Api, PERSON, Pace } from "./api.js";
 import { Events } from "./events.js";
 import { Inbox } from "./inbox.js";
+import { Missions } from "./missions.js";
 import { Stream } from "./stream.js";
 import { Tasks } from "./tasks.js";
 import { make, tick } from "./text.js";
@@ -14,14 +15,16 @@ const LETTERS = 200;
 const TOGETHER = 120; // Milliseconds: events that come close together make one reading.
 const PRINTS = 2000; // What programs print makes no events: it is asked for this often while one runs.
 const LOST = 15000;
+const MISSIONS = 5; // That are drawn, the newest first.
 
 const byId = (id) => document.getElementById(id);
 const pace = new Pace();
 const inbox = new Inbox(byId("messages"), { answer, dismiss, said: (text) => (byId("said").textContent = text) });
 const agents = new Agents(byId("agents"), () => refresh("prints"));
 const tasks = new Tasks(byId("tasks"));
+const missions = new Missions(byId("missions"));
 const events = new Events(byId("events"));
-const stale = new Set(); // Of "overview", "inbox" and "prints": what has to be read.
+const stale = new Set(); // Of "overview", "inbox", "missions" and "prints": what has to be read.
 let api = null;
 let stream = null;
 let timer = null;
@@ -85,6 +88,21 @@ function showInbox({ messages, total, counts }) {
   byId("dismiss-news").hidden = inbox.news.length < 2;
 }
 
+async function readMissions(mine) {
+  const { missions: found } = await ask(mine, `/v1/missions?limit=${MISSIONS}`);
+  const views = await Promise.all(found.map(({ id }) => (
+    // One may be cleared between the list and the look.
+    ask(mine, `/v1/missions/${id}`).catch((error) => (error.status === 404 ? null : Promise.reject(error)))
+  )));
+  return views.filter(Boolean);
+}
+
+function showMissions(views) {
+  byId("missions-section").hidden = !views.length;
+  byId("missions-count").textContent = views.length;
+  missions.show(views);
+}
+
 // Notes what an event may have changed.
 function heard({ data, type }) {
   stale.add("overview");
@@ -96,6 +114,10 @@ function heard({ data, type }) {
     // A reset of the stream says nothing more.
   }
   if (told.agent === PERSON || /^(inbox|town|reset)/.test(type)) stale.add("inbox");
+  // What an item waits for may be the end of a task, or an agent.
+  if (/^(mission|town|reset)/.test(type) || (!byId("missions-section").hidden && /^(task|agent)/.test(type))) {
+    stale.add("missions");
+  }
   refresh();
 }
 
@@ -115,12 +137,14 @@ async function read() {
   stale.clear();
   const get = (part, path) => wanted.has(part) && ask(mine, path);
   try {
-    const [overview, letters] = await Promise.all([
+    const [overview, letters, views] = await Promise.all([
       get("overview", "/v1/overview"), get("inbox", `/v1/inbox?limit=${LETTERS}`),
+      wanted.has("missions") && readMissions(mine),
     ]);
     if (mine !== api) return;
     if (overview) showOverview(overview);
     if (letters) showInbox(letters);
+    if (views) showMissions(views);
     if (wanted.has("prints")) {
       const followed = agents.followed();
       pace.spend(followed.length);
@@ -166,7 +190,7 @@ function enter(token) {
       say("Live", "good");
       clearTimeout(timer);
       timer = null;
-      refresh("overview", "inbox", "prints");
+      refresh("overview", "inbox", "missions", "prints");
     },
     lost: (wait) => say(`No connection, next try in ${Math.ceil(wait / 1000)} s. What is shown may be old.`, "bad", true),
     refused: async (response) => {
@@ -185,7 +209,7 @@ function leave(trouble = "") {
   timer = null;
   stale.clear();
   sessionStorage.removeItem(KEY);
-  for (const part of [inbox, agents, tasks, events]) part.clear();
+  for (const part of [inbox, agents, missions, tasks, events]) part.clear();
   byId("board").hidden = true;
   byId("log-out").hidden = true;
   byId("log-in").hidden = false;

@@ -50,6 +50,7 @@ PAGES: Mapping[str, Page] = {
     "/pages/agents.js": Page("agents.js", "Show the agents."),
     "/pages/api.js": Page("api.js", "Ask townhall."),
     "/pages/events.js": Page("events.js", "Show what happened."),
+    "/pages/missions.js": Page("missions.js", "Show the missions."),
     "/pages/tasks.js": Page("tasks.js", "Show the tasks."),
     "/pages/inbox.js": Page("inbox.js", "Show what was written to the person."),
     "/pages/stream.js": Page("stream.js", "Follow what happens."),
