@@ -27,6 +27,7 @@ from tinytown.messages import Message, TaskAssign
 from tinytown.records import Task
 from tinytown.runtime.ground import survey
 from tinytown.runtime.serve import LINGER, Runtime, _end_when_idle, run, serve
+from tinytown.transport.delivery import Control, ControlKind
 from tinytown.transport.store import Store
 
 FAKE = f"{sys.executable} {Path(__file__).parents[1] / 'fake_cli.py'}"
@@ -229,6 +230,30 @@ async def test_what_it_claimed_when_its_line_broke_is_worked_on_at_once(
     assert living.handled() == {f"id-000{number}": 1 for number in range(4)}
     assert living.aside() == {"dlq": 0, "quarantine": 0}
     assert living.redis("HLEN", living.ground.keys("recoveries")) == 0
+
+
+async def test_a_kill_is_obeyed_although_the_line_broke_when_it_was_heard(
+    slow: LivingTown, server: RunningServer
+) -> None:
+    (ada,) = slow.agents
+    limits = slow.ground.settings.limits
+    with relay_to(server.socket_path) as relay, trio.fail_after(20):
+        ground = survey(slow.root, environ={**os.environ, "REDIS_URL": f"unix://{relay.address.path}"})
+        async with serve(ground, announce=lambda _: None) as runtime:
+            slow.send(1)
+            while not slow.handled():
+                await trio.sleep(0.01)
+            relay.lose(b'"kind"')
+
+            async def stop(store: Store) -> None:
+                control = Control(ControlKind.STOP, ada.incarnation)
+                await store.commit(store.change().control(ada.id, control))
+
+            slow.ask(lambda connection: stop(Store(connection, slow.ground.keys, limits)))
+            await runtime.supervisor.empty()
+
+    assert relay.lost == 1
+    assert state_of(slow, "ada") is AgentState.STOPPED
 
 
 @pytest.mark.parametrize("seed", range(4))

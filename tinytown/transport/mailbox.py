@@ -15,9 +15,10 @@ These verbs work the same over any connection: nothing here knows whether it wai
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from tinytown.errors import AgentNotFound, BadMessage, LeaseLost, MailboxFull, TooLarge, TownFull
+from tinytown.errors import AgentNotFound, BadMessage, LeaseLost, MailboxFull, RedisUnreachable, TooLarge, TownFull
 from tinytown.messages import LANES, Message
 from tinytown.transport import scripts
 from tinytown.transport.batch import Batch, one_by_one
@@ -149,7 +150,7 @@ class Mailbox:
             tuple(
                 [delivery(tag, LANES[lane - 1], attempts, deaths, raw) for tag, lane, attempts, deaths, raw in fives]
             ),
-            _controls(cast("list[bytes]", controls)) if controls else (),
+            await self._hear(fence, cast("list[bytes]", controls)) if controls else (),
             cast("int", waiting),
             held=status == -2,
         )
@@ -197,11 +198,20 @@ class Mailbox:
 
     async def glance(self, fence: Fence) -> tuple[tuple[Control, ...], int]:
         """The control messages, taken, and how many urgent messages wait: what may end a running turn."""
-        reply = await self._run(scripts.GLANCE, (fence.id, fence.epoch))
+        reply = await self._run(scripts.GLANCE, (fence.id, fence.epoch), repeat=True)
         status, controls, urgent = cast("tuple[int, list[bytes], int]", reply)
         if status < 0:
             raise LeaseLost(f"Agent {fence.id} is held by somebody else")
-        return _controls(controls), urgent
+        return await self._hear(fence, controls), urgent
+
+    async def _hear(self, fence: Fence, raws: Sequence[bytes]) -> tuple[Control, ...]:
+        """Take control messages that have arrived: one whose reply was lost is still there to be given again."""
+        if raws:
+            # Not repeated, or it might take others that nobody has seen. Where nobody knows whether it was done they
+            # are obeyed all the same, twice at worst.
+            with suppress(RedisUnreachable):
+                await self._run(scripts.HEARD, (fence.id, fence.epoch, len(raws)))
+        return _controls(raws)
 
     async def sweep(self, agent_ids: Sequence[AgentId]) -> tuple[int, int, dict[AgentId, int]]:
         """Bring back what is due: snoozed messages of the whole town, passed leases of these agents.

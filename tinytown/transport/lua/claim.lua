@@ -4,7 +4,7 @@
 -- ARGV: lease (ms), then for each: agent, epoch, most messages, most bytes.
 -- Returns for each {status, control messages, still waiting, tag, lane, attempts, recoveries, bytes, tag, ...}.
 -- Status 1: done. -1: fenced. -2: held (paused or ending). Control messages go first: while there are any,
--- nothing else is taken. The low lane is read only when the others gave nothing. A lane that still holds something
+-- nothing else is taken. They stay until the actor says that it has heard them. The low lane is read only when the others gave nothing. A lane that still holds something
 -- ends the claim: a smaller message of a later lane must not overtake it. One message is always taken, however
 -- large: a limit must not block the mailbox.
 -- What can be asked for all actors at once is: a command costs more than its work.
@@ -41,10 +41,7 @@ end
 local function take(place, agent, epoch, room, bytes)
   if outdated(epoch, epochs[place]) then return -1, {}, 0, {} end
   local control = rare and redis.call('LRANGE', K_control(agent), 0, -1) or {}
-  if #control > 0 then
-    redis.call('DEL', K_control(agent))
-    return 1, control, waiting(agent), {}
-  end
+  if #control > 0 then return 1, control, waiting(agent), {} end
   if held[place] == 1 then return -2, {}, waiting(agent), {} end
   local taken, left, over = {}, 0, room <= 0
   for lane = 1, LANES do
