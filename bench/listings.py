@@ -46,6 +46,7 @@ SMALL = (10, 100)
 TARGETS = {
     "status": 3.0,
     "task list --state running": 2.0,
+    "task list --agent agent-0": 2.0,
     "events --agent agent-0": 2.0,
     "history": 2.0,
     "history agent-0": 2.0,
@@ -55,6 +56,7 @@ ROWS = 24
 LISTINGS = (
     "status",
     "task list --state running",
+    "task list --agent agent-0",
     "list",
     "inbox --all",
     "inbox agent-0",

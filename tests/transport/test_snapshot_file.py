@@ -315,6 +315,7 @@ def test_the_indexes_of_a_file_are_not_believed() -> None:
     assert content.hashes[Place("names")] == {b"ada": ADA.id.encode()}
     assert content.sets == {
         Place("tasks_in", TaskState.ASSIGNED): {TASK.id.encode()},
+        Place("agent_tasks", ADA.id): {TASK.id.encode()},
         Place("held"): {ADA.id.encode()},
     }
     assert list(content.zsets[Place("tasks")]) == [TASK.id.encode()]

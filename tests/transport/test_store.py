@@ -25,6 +25,7 @@ from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId, new_id
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import Priority, TaskAssign
 from tinytown.records import Agent, Event, Task
+from tinytown.transport.clearing import delete_task
 from tinytown.transport.delivery import Control, ControlKind
 from tinytown.transport.mailbox import LANE_NUMBER
 from tinytown.transport.multiplexed import MultiplexedConnection
@@ -362,6 +363,29 @@ async def test_a_commit_of_thousands_of_words_is_done(town: Parts) -> None:
 
 
 # What goes with a change of state.
+
+
+async def test_tasks_are_found_by_the_agent_that_has_them(town: Parts) -> None:
+    ada, bob = await town.agent("ada"), await town.agent("bob")
+    dig, fill = Task("dig").assign(ada.id), Task("fill").assign(ada.id)
+    free = Task("free")
+    change = town.store.change()
+    for task in (dig, fill, free):
+        change.create_task(task)
+    await town.store.commit(change)
+    await town.store.update_task(fill.id, lambda task: task.complete("done"))
+
+    async def found(agent: Agent, state: TaskState | None = None) -> list[str]:
+        return sorted(task.description for task in await town.store.tasks(state, agent.id))
+
+    assert (await found(ada), await found(bob)) == (["dig", "fill"], [])
+    assert await found(ada, TaskState.COMPLETED) == ["fill"]
+    await town.store.update_task(dig.id, lambda task: replace(task, assigned_to=bob.id))
+    assert (await found(ada), await found(bob)) == (["fill"], ["dig"])
+    await town.store.update_task(dig.id, lambda task: task.release())
+    await town.store.commit(delete_task(town.store.change(), town.keys, await town.store.see_task(fill.id)))
+    assert (await found(ada), await found(bob)) == ([], [])
+    assert len(await town.store.tasks()) == 2
 
 
 async def test_an_agent_is_held_exactly_in_the_states_in_which_it_may_take_nothing(town: Parts) -> None:

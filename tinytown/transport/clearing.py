@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, cast
 from tinytown.errors import BadMessage
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.records import Agent
-from tinytown.transport import agent_index, scripts
+from tinytown.transport import agent_index, scripts, task_index
 from tinytown.transport.keys import CATALOGUE, STATES
-from tinytown.transport.waiting import index_writes
 
 if TYPE_CHECKING:
     from tinytown.ids import AgentId
@@ -60,9 +59,7 @@ def delete_task(change: Change, keys: Keys, seen: Seen[Task]) -> Change:
     task = seen.record
     change.checks.append((keys("task", task.id), "=", seen.raw))
     change.write("DEL", keys("task", task.id))
-    change.write("ZREM", keys("tasks"), task.id)
-    change.write("SREM", keys("tasks_in", task.state), task.id)
-    change.writes += index_writes(keys, task, None)
+    change.writes += task_index.index_writes(keys, task, None)
     return change.write("LREM", keys("backlog"), 0, task.id)
 
 

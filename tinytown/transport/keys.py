@@ -42,6 +42,7 @@ CATALOGUE: tuple[Key, ...] = (
     Key("roster", "roster", "", "string", "store", "changes whenever an agent begins a life; guards max_agents"),
     Key("tasks", "tasks", "", "zset", "store", "task ids by creation; the index of tasks"),
     Key("tasks_in", "tasks:", "task state", "set", "store", "task ids by state"),
+    Key("agent_tasks", "agent_tasks:", "agent", "set", "store", "ids of tasks that the agent has or had"),
     Key("agents_in", "agents:", "agent state", "zset", "store", "agent ids by state, by creation"),
     Key("at_work", "at_work", "", "zset", "store", "ids of agents in a round, by creation"),
     Key("held", "held", "", "set", "store", "agents that may claim nothing now"),

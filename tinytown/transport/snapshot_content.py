@@ -23,7 +23,7 @@ from tinytown.transport.keys import CATALOGUE, LANE_KEYS
 from tinytown.transport.store import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from tinytown.mission_records import Mission
     from tinytown.records import Agent, Task
@@ -156,33 +156,40 @@ def _release_claims(content: Content) -> None:
             epochs[actor] = b"%d" % (int(epochs[actor]) + 1)
 
 
+_INDEXES = frozenset({"names", "held", "agents_in", "tasks", "tasks_in", "agent_tasks", "missions"})
+
+
 def _index(content: Content, records: Records) -> None:
-    agents = [seen.record for seen in records.agents.values()]
-    tasks = [seen.record for seen in records.tasks.values()]
-    content.hashes.pop(Place("names"), None)
-    for place in [place for place in content.zsets if place.name in ("tasks", "agents_in")]:
-        del content.zsets[place]
-    content.zsets.pop(Place("missions"), None)
-    for place in [place for place in content.sets if place.name in ("held", "tasks_in")]:
-        del content.sets[place]
-    names = {agent.name.encode(): agent.id.encode() for agent in agents if agent.id != SUPERVISOR_ID}
-    held = {agent.id.encode() for agent in agents if agent.state.is_terminal}
-    if names:
-        content.hashes[Place("names")] = names
-    if held:
-        content.sets[Place("held")] = held
-    if tasks:
-        content.zsets[Place("tasks")] = {task.id.encode(): round(seconds_of(task.created_at) * 1000) for task in tasks}
+    for kind in (content.hashes, content.sets, content.zsets):
+        for place in [place for place in kind if place.name in _INDEXES]:
+            del kind[place]
+    _index_agents(content, [seen.record for seen in records.agents.values()])
+    _index_tasks(content, [seen.record for seen in records.tasks.values()], records.agents)
     if records.missions:
         content.zsets[Place("missions")] = {
             mission.id.encode(): round(seconds_of(mission.created_at) * 1000) for mission in records.missions.values()
         }
+
+
+def _index_agents(content: Content, agents: Iterable[Agent]) -> None:
     for agent in agents:
+        raw = agent.id.encode()
+        if agent.state.is_terminal:
+            content.sets.setdefault(Place("held"), set()).add(raw)
         if agent.id != SUPERVISOR_ID:
-            content.zsets.setdefault(Place("agents_in", agent.state), {})[agent.id.encode()] = born(agent)
+            content.hashes.setdefault(Place("names"), {})[agent.name.encode()] = raw
+            content.zsets.setdefault(Place("agents_in", agent.state), {})[raw] = born(agent)
+
+
+def _index_tasks(content: Content, tasks: Iterable[Task], agents: Container[str]) -> None:
+    known: set[bytes] = set()
     for task in tasks:
-        content.sets.setdefault(Place("tasks_in", task.state), set()).add(task.id.encode())
-    known = {task.id.encode() for task in tasks}
+        raw = task.id.encode()
+        known.add(raw)
+        content.zsets.setdefault(Place("tasks"), {})[raw] = round(seconds_of(task.created_at) * 1000)
+        content.sets.setdefault(Place("tasks_in", task.state), set()).add(raw)
+        if task.assigned_to is not None and task.assigned_to in agents:
+            content.sets.setdefault(Place("agent_tasks", task.assigned_to), set()).add(raw)
     backlog = [raw for raw in dict.fromkeys(content.lists.pop(Place("backlog"), ())) if raw in known]
     if backlog:
         content.lists[Place("backlog")] = backlog

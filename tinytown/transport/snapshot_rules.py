@@ -61,6 +61,7 @@ FORMS: Mapping[str, tuple[re.Pattern[bytes], ...]] = {
     "names": (_ANY, _ID),
     "tasks": (_ID,),
     "tasks_in": (_ID,),
+    "agent_tasks": (_ID,),
     "agents_in": (_ID,),
     "held": (_ID,),
     "urgent": (_ANY,),

@@ -18,10 +18,10 @@ from tinytown.ids import SUPERVISOR_ID, SUPERVISOR_NAMES, AgentId, TaskId, is_id
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import decode_json
 from tinytown.records import Agent, Event, Record, Task
-from tinytown.transport import agent_index, scripts
+from tinytown.transport import agent_index, scripts, task_index
 from tinytown.transport.mailbox import LANE_NUMBER, checked, pairs, refuse, send_header
 from tinytown.transport.questions import Question, ask
-from tinytown.transport.waiting import Waiting, index_writes
+from tinytown.transport.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -111,14 +111,10 @@ class Change:
 
     def create_task(self, task: Task) -> Change:
         """Write a new task."""
-        from tinytown.times import seconds_of
-
         key = self._keys("task", task.id)
         self.checks.append((key, "!", b""))
         self.writes.append(("SET", key, task.encode()))
-        self.writes.append(("ZADD", self._keys("tasks"), round(seconds_of(task.created_at) * 1000), task.id))
-        self.writes.append(("SADD", self._keys("tasks_in", task.state), task.id))
-        self.writes += index_writes(self._keys, None, task)
+        self.writes += task_index.index_writes(self._keys, None, task)
         return self
 
     def replace_task(self, seen: Seen[Task], after: Task) -> Change:
@@ -126,10 +122,7 @@ class Change:
         key = self._keys("task", after.id)
         self.checks.append((key, "=", seen.raw))
         self.writes.append(("SET", key, seen.overwrite(after)))
-        if seen.record.state is not after.state:
-            self.writes.append(("SREM", self._keys("tasks_in", seen.record.state), after.id))
-            self.writes.append(("SADD", self._keys("tasks_in", after.state), after.id))
-        self.writes += index_writes(self._keys, seen.record, after)
+        self.writes += task_index.index_writes(self._keys, seen.record, after)
         return self
 
     def require_task(self, seen: Seen[Task]) -> Change:
@@ -299,12 +292,14 @@ class Store:
             raise AgentNotFound(wanted)
         return await self.agent(found)
 
-    async def tasks(self, state: TaskState | None = None) -> list[Task]:
-        """Every task, or those in one state, in the order of creation."""
-        if state is None:
-            members = await self._connection.execute("ZRANGE", self._keys("tasks"), 0, -1, repeat=True)
+    async def tasks(self, state: TaskState | None = None, agent: AgentId | None = None) -> list[Task]:
+        """Every task, or those in one state, or of one agent that there is, in the order of creation."""
+        sets = [] if state is None else [self._keys("tasks_in", state)]
+        sets += [] if agent is None else [self._keys("agent_tasks", agent)]
+        if sets:
+            members = await self._connection.execute("SINTER", *sets, repeat=True)
         else:
-            members = await self._connection.execute("SMEMBERS", self._keys("tasks_in", state), repeat=True)
+            members = await self._connection.execute("ZRANGE", self._keys("tasks"), 0, -1, repeat=True)
         found = await self._records(Task, "task", [raw.decode() for raw in cast("Iterable[bytes]", members)])
         return sorted(found, key=lambda task: (task.created_at, task.id))
 

@@ -14,7 +14,7 @@ from tinytown.records import Event, Task, TaskSource
 from tinytown.runtime.operations.bounds import each, labels, shown, words
 from tinytown.runtime.operations.registry import Scope, operation, require
 from tinytown.runtime.operations.task_ends import TaskEnd, cancel_task, complete_task, fail_task
-from tinytown.runtime.operations.task_views import TaskView, view
+from tinytown.runtime.operations.task_views import TaskView, names_of, view
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
 from tinytown.transport.store import Raced
@@ -182,9 +182,9 @@ async def list_tasks(town: Town, request: ListTasks) -> Tasks:
     Raises `AgentNotFound` when tasks of an unknown agent are asked for.
     """
     agent = (await town.store.find_agent(request.agent)).id if request.agent else None
-    names = await town.store.names()
-    found = await town.store.tasks(request.state)
-    return Tasks(tuple(view(task, names) for task in found if agent in (None, task.assigned_to)))
+    found = await town.store.tasks(request.state, agent)
+    names = await names_of(town, {each for task in found for each in (task.assigned_to, task.assigned_by) if each})
+    return Tasks(tuple(view(task, names) for task in found))
 
 
 @operation("task.current", Scope.READ)
