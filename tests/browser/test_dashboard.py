@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -75,6 +76,19 @@ def test_an_agent_is_seen_at_work_while_it_works(visit: Visit, scene: Scene) -> 
     expect(tab.page.locator("#events")).to_contain_text("task completed")
     # What was opened has stayed open through all of it.
     expect(ada.locator("pre")).to_be_visible()
+
+
+def test_a_conductor_is_seen_above_the_agents_while_it_pursues_its_goal(visit: Visit, scene: Scene) -> None:
+    tab = visit()
+    tab.log_in()
+    goal = json.loads(scene.tt("conductor", "Build the login", "--detach", "--json", "--cli", "actor"))["id"]
+    conductor = tab.agent("conductor")
+    with scene.lines("conductor"):
+        expect(conductor.locator(".pill")).to_have_text("working")
+        expect(conductor.locator(".doing")).to_have_text("Build the login")
+        expect(tab.page.locator("#agents > li").first).to_contain_text("conductor")
+        scene.tt("task", "cancel", goal)
+        expect(conductor).to_have_count(0)
 
 
 def test_a_question_is_answered_and_the_agent_goes_on_with_the_answer(visit: Visit, scene: Scene) -> None:
