@@ -226,6 +226,9 @@ async def test_a_person_is_told_what_will_hold_it_up(town: Town, hub: FakeGitHub
     assert (await begin(town, "1", dry_run=True, no_reviewer=True)).warnings == ()
     (told,) = (await begin(town, "1", dry_run=True, no_reviewer=True, auto_merge=True)).warnings
     assert "before a person approves" in told
+    await spawn(town, Spawn("bob", max_rounds=1, runtime=False))
+    (short,) = (await begin(town, *many[:6], dry_run=True)).warnings
+    assert short.startswith("The work takes 12 rounds or more, and the agents have 11 left")
 
 
 async def test_a_closed_objective_is_done_and_holds_nothing_up(town: Town, hub: FakeGitHub) -> None:

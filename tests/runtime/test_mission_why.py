@@ -35,6 +35,7 @@ SOON = times.timestamp(NOW + 120)
 MISSION = Mission(MissionId("11111111-0000-4000-8000-000000000000"), MissionState.RUNNING, home="github.com/o/r")
 ADA = Agent(name="ada", cli="any", id=AgentId("ada-id"), state=AgentState.IDLE)
 BOB = Agent(name="bob", cli="any", id=AgentId("bob-id"), state=AgentState.WORKING)
+SPENT = Agent(name="cid", cli="any", id=AgentId("cid-id"), state=AgentState.STOPPED, rounds_completed=10)
 REVIEWER = Agent(name="reviewer", cli="any", id=AgentId("rev-id"), state=AgentState.IDLE)
 TASK = Task("review it", TaskId("task-1"), assigned_to=REVIEWER.id)
 
@@ -117,6 +118,8 @@ GATED = item(23, _I.PENDING, "a/b#9")
             _F.NO_AGENT,
             "and none is alive: 'bob' is in error",
         ),
+        ([item(state=_I.READY)], {"agents": (SPENT,)}, _F.NO_AGENT, "none is alive: 'cid' has used up its rounds"),
+        ([REVIEW], {"agents": (ADA, SPENT)}, _F.NO_REVIEWER, "no agent but its own is alive: 'cid' has used up"),
         ([item(state=_I.READY)], {"agents": (BOB,)}, _F.AGENTS_BUSY, "waits for an agent, and all are busy: bob"),
         (
             [item(state=_I.READY), replace(REVIEW, id=WorkItemId("other"), number=30, key="o/r#30")],

@@ -225,7 +225,10 @@ def _ready(situation: MissionSituation, item: WorkItem) -> MissionReason:
         if broken is not None:
             text = f"waits for an agent, and none is alive: '{broken}' is in error"
             return MissionReason(MissionFact.NO_AGENT, text, f"tt why {broken}")
-        return MissionReason(MissionFact.NO_AGENT, "waits for an agent, and none is alive", "tt spawn worker-1")
+        done = _out_of_rounds(situation.agents)
+        told = f": '{done}' has used up its rounds" if done is not None else ""
+        advice = f"tt restart {done}" if done is not None else "tt spawn worker-1"
+        return MissionReason(MissionFact.NO_AGENT, f"waits for an agent, and none is alive{told}", advice)
     idle = [worker for worker in situation.workers if worker.idle]
     if not idle:
         names = _listed(situation.name(worker.id) for worker in situation.workers)
@@ -238,6 +241,12 @@ def _ready(situation: MissionSituation, item: WorkItem) -> MissionReason:
         )
     again = f" again: {one_line(item.reason, _TEXT)}" if item.reason else ""
     return MissionReason(MissionFact.SOON, f"is given out{again or ' with the next look of the scheduler'}")
+
+
+def _out_of_rounds(agents: Iterable[Agent]) -> str | None:
+    """An agent that has ended only because it was given no more rounds."""
+    ended = (agent for agent in agents if agent.state is AgentState.STOPPED)
+    return next((agent.name for agent in ended if agent.rounds_completed >= agent.max_rounds), None)
 
 
 def _in_work(situation: MissionSituation, item: WorkItem) -> MissionReason:
@@ -299,10 +308,12 @@ def _review(situation: MissionSituation, item: WorkItem) -> MissionReason:
         return MissionReason(MissionFact.IN_REVIEW, f"waits for the review of {what}" + (f" by '{by}'" if by else ""))
     able = may_review(item, situation.workers)
     if not able:
+        done = _out_of_rounds(agent for agent in situation.agents if agent.id != item.assigned_to)
+        told = f": '{done}' has used up its rounds" if done is not None else ""
         return MissionReason(
             MissionFact.NO_REVIEWER,
-            f"waits for a review of {what}, and no agent but its own is alive",
-            f"tt spawn reviewer. {advice}",
+            f"waits for a review of {what}, and no agent but its own is alive{told}",
+            f"{f'tt restart {done}' if done is not None else 'tt spawn reviewer'}. {advice}",
         )
     idle = [worker for worker in able if worker.idle]
     if not idle:

@@ -202,7 +202,7 @@ async def _warnings(town: Town, mission: Mission, asked: Asked, compiled: Compil
     if mission.auto_merge and not mission.reviewer_required:
         found.append("No agent reviews it, so nothing is merged before a person approves it, at GitHub or here")
     agents = [agent for agent in await town.store.agents() if not agent.state.is_terminal]
-    found += _about_agents(mission, agents) if left else []
+    found += _about_agents(mission, agents, len(left)) if left else []
     estimate = len(left) / mission.max_parallel_items * _USUAL
     if estimate > _LONG:
         found.append(
@@ -212,11 +212,16 @@ async def _warnings(town: Town, mission: Mission, asked: Asked, compiled: Compil
     return found
 
 
-def _about_agents(mission: Mission, agents: Sequence[Agent]) -> list[str]:
+def _about_agents(mission: Mission, agents: Sequence[Agent], items: int) -> list[str]:
     if not agents:
         return ["No agent is there to work on it. Spawn one: tt spawn worker-1"]
     if mission.reviewer_required and len(agents) == 1:
         return [
             f"'{agents[0].name}' is the only agent, and nobody reviews his own work. Spawn another: tt spawn reviewer"
         ]
+    rounds = sum(agent.max_rounds - agent.rounds_completed for agent in agents)
+    needed = items * (2 if mission.reviewer_required else 1)
+    if rounds < needed:
+        few = f"The work takes {needed} rounds or more, and the agents have {rounds} left"
+        return [f"{few}; one that has used up its rounds stops until 'tt restart'"]
     return []
