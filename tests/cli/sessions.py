@@ -12,6 +12,7 @@ before a block makes it different:
     <!-- given: no town -->                   an empty directory
     <!-- until: backend is idle -->           wait for it
     <!-- until: mission is running -->        the same for the one mission
+    <!-- on a terminal -->                the commands have a terminal of their own
     <!-- ctrl-c after: TEXT -->               the last command gets Ctrl-C when it has printed this
     <!-- varies -->                           compare each line only up to its first colon
     <!-- varies in order -->                  compare the lines in any order, whatever numbers and commits they hold
@@ -123,6 +124,12 @@ class Session:
         self.status = process.returncode
         return self.canonical(f"{seen.decode()}^C\n{rest.decode()}")
 
+    def on_terminal(self, command: str) -> str:
+        """What a command prints on a terminal."""
+        said = self.person.on_terminal(*shlex.split(self._true(command), comments=True)[1:])
+        self.status = said.code
+        return self.canonical(said.out)
+
     def canonical(self, text: str) -> str:
         """The text with the places, times and ids of the documentation."""
         base = str(self.person.directory.parent)
@@ -215,7 +222,8 @@ def _played(found: re.Match[str], session: Session) -> str:
     alike = [seen for note, seen in (("varies", _heads), ("varies in order", _gist)) if note in notes]
     for number, (command, said) in enumerate(commands, start=1):
         cut = ends and number == len(commands)
-        printed = session.interrupted(command, ends) if cut else session.run(command)
+        run = session.on_terminal if "on a terminal" in notes else session.run
+        printed = session.interrupted(command, ends) if cut else run(command)
         if any(seen(printed) == seen(said) for seen in alike) and not os.environ.get("RECORD_EXAMPLES"):
             printed = said
         parts.append(f"$ {command}\n{printed}")
