@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tinytown.errors import Conflict, NotFound
@@ -131,6 +131,7 @@ def test_inline_entries_stay_inline() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip))
+@example("first\r\nsecond")
 def test_any_text_comes_back_as_it_was(text: str) -> None:
     after = brought(TEXT, {"api": Standing("completed", result=text)}, ("new", Standing("pending", description=text)))
     api, _, new = parse_plan(after).entries

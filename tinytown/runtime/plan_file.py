@@ -160,7 +160,8 @@ def _set(table: Table, key: str, value: str | Item) -> None:
 def _text(text: str) -> Item:
     import tomlkit
 
-    return tomlkit.string(text, multiline="\n" in text)
+    # In a text of several lines whoever reads TOML may take each line end for "\n"; in one line it is escaped.
+    return tomlkit.string(text, multiline="\n" in text and "\r" not in text)
 
 
 def _shown(path: Path) -> str:
