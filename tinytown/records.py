@@ -150,6 +150,8 @@ class Agent(Record):
     last_active_at: Timestamp | None = None
     tasks_completed: int = 0
     rounds_completed: int = 0
+    tokens_used: int = 0
+    """What its CLI says that its rounds have used; most say nothing."""
     max_rounds: int = DEFAULT_MAX_ROUNDS
     incarnation: int = 1
     parent_agent_id: AgentId | None = None

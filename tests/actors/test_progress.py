@@ -106,6 +106,21 @@ async def test_a_good_round_completes_what_is_open_and_tells_who_gave_it(clock: 
     assert [message.body for message in await stage.mailbox.peek(SUPERVISOR_ID)] == [TaskDone(mine.id, "the answer")]
 
 
+async def test_what_its_rounds_have_used_adds_up_and_is_told(clock: MockClock, stage: Stage) -> None:
+    agent, progress, _ = await ready(stage)
+    for end in (
+        lambda work: progress.succeed(work, "done"),
+        lambda work: progress.fail(work, "why", fatal=False, wait=0, most=5),
+    ):
+        work = round_on(await stage.record(agent))
+        await progress.begin(work)
+        work.tokens = 12_345
+        await end(work)
+
+    assert (await stage.record(agent)).tokens_used == 24_690
+    assert [str(event.detail).endswith(", 12,345 tokens") for event in await stage.events("round.f")] == [True, True]
+
+
 async def test_an_agent_that_gave_itself_a_task_is_not_told_that_it_has_done_it(clock: MockClock, stage: Stage) -> None:
     agent, progress, _ = await ready(stage)
     (task,) = await stage.assign(agent, "a", by=agent.id)

@@ -154,3 +154,12 @@ def test_the_home_directory_is_expanded_in_the_program(monkeypatch: pytest.Monke
 def test_a_command_that_cannot_be_split_is_a_mistake_of_the_configuration(command: str) -> None:
     with pytest.raises(InvalidConfig):
         split_command(command, "p")
+
+
+async def test_what_a_cli_says_at_its_end_that_it_has_used_is_known(turn: TurnInput) -> None:
+    codex = replace(PRESETS["codex"], command=f"{FAKE} say=done 'err=tokens used' err=12,345")
+
+    result = await TextDriver(codex).run(turn)
+
+    assert (result.ok, result.tokens) == (True, 12_345)
+    assert (await driver(f"{FAKE} say=done").run(turn)).tokens is None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from dataclasses import replace
 
 import pytest
 from github_server import FakeGitHub
 from mission_parts import begun, in_review, item_of, set_item, set_watches
-from person import Person
+from person import LONG, Person
 
 from tinytown import times
 from tinytown.cli.completion import mission_ids
@@ -118,6 +120,26 @@ def test_missions_can_be_worked_on_in_the_terminal(town_dir: Person, capsys: pyt
     out, err = capsys.readouterr()
     assert err == f"Decided for mission {mission.id}.\n"
     assert "mission.item_ready o/r#1 item 1\n" in out
+
+
+@pytest.mark.usefixtures("hub")
+def test_who_works_on_missions_in_the_terminal_sees_what_happens_until_ctrl_c(town_dir: Person) -> None:
+    process = town_dir.begin("mission", "dispatch", stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"Working on missions until Ctrl+C.\n"
+    with open_blocking(town_dir.directory, environ=town_dir.environ) as town:
+        mission = begun(town, {1: [], 2: [1]})
+        # One that begins later is heard of by the bell; nobody else may work on it meanwhile.
+        assert b"mission.item_ready o/r#1 item 1" in process.stdout.readline()
+        assert set(run_sync(town.placement.holders([AgentId(mission.id)]))) == {mission.id}
+        elsewhere = town_dir.tt("mission", "dispatch", "--once")
+        assert elsewhere.err == f"Mission {mission.id} is worked on by a runtime.\n"
+
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LONG)
+        assert process.returncode == 130
+        assert run_sync(town.placement.holders([AgentId(mission.id)])) == {}
+        assert run_sync(town.placement.runtimes()) == []
 
 
 def test_every_state_of_a_watch_has_its_words(town_dir: Person) -> None:

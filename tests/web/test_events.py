@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ async def test_streams_end_when_townhall_stops(made: Path) -> None:
 
 async def test_figures_and_health(made: Path) -> None:
     async with api(made) as town:
-        await town.add("ada")
+        ada = await town.add("ada")
+        await town.town.store.update_agent(ada.id, lambda agent: replace(agent, tokens_used=12_345))
         await town.post("/v1/backlog", {"description": "dig"}, 201)
         bare = town.client.headers.pop("authorization")
         assert (await town.get("/healthz"))["status"] == "ok"
@@ -151,6 +153,7 @@ async def test_figures_and_health(made: Path) -> None:
         page = (await town.client.get("/metrics")).text
         assert 'tinytown_agents_total{state="starting"} 1.0' in page
         assert "tinytown_backlog_tasks 1.0" in page
+        assert f'tinytown_tokens_total{{cli="{ada.cli}"}} 12345.0' in page
         assert "tinytown_up 1.0" in page
         assert 'tinytown_http_requests_total{method="POST",route="/v1/backlog",status="201"} 1.0' in page
         advice = await town.get("/api/scaling")

@@ -313,6 +313,7 @@ class AgentActor(Actor):
         with trio.move_on_after(self._rules.timeout):
             try:
                 ended = await self._run_round(agent, work.number, prompt, self._ladder)
+                work.tokens = ended.tokens or 0
                 if ended.ok:
                     checked = await self._check(agent, work)
                 result = ended

@@ -107,6 +107,7 @@ class Progress:
                 in_round=False,
                 current_task=None,
                 rounds_completed=agent.rounds_completed + 1,
+                tokens_used=agent.tokens_used + work.tokens,
                 tasks_completed=agent.tasks_completed + sum(task.state is TaskState.COMPLETED for task in after),
                 failed_rounds=0,
                 last_active_at=now,
@@ -127,7 +128,9 @@ class Progress:
                     change.send(Message(agent.id, task.assigned_by or SUPERVISOR_ID, done))
             for message in work.news:
                 change.send(message)
-            change.tell(Event("round.finished", agent=agent.id, detail=f"Round {work.number}: ✅ completed"))
+            change.tell(
+                Event("round.finished", agent=agent.id, detail=f"Round {work.number}: ✅ completed{_used(work)}")
+            )
 
         agent = await self._step(work.task_ids, decide, fill)
         await self._go_on(after)
@@ -155,6 +158,7 @@ class Progress:
                 in_round=False,
                 current_task=None,
                 failed_rounds=failures,
+                tokens_used=agent.tokens_used + work.tokens,
                 reason=reason,
                 last_heartbeat=times.now(),
             )
@@ -166,7 +170,7 @@ class Progress:
 
         def fill(change: Change, after: Agent, tasks: _Tasks) -> None:
             _return_tasks(change, after, tasks)
-            change.tell(Event("round.failed", agent=after.id, detail=f"Round {work.number}: ⚠️ {reason}"))
+            change.tell(Event("round.failed", agent=after.id, detail=f"Round {work.number}: ⚠️ {reason}{_used(work)}"))
 
         return await self._step(work.task_ids, decide, fill)
 
@@ -298,3 +302,7 @@ def _tell_end(change: Change, agent: Agent) -> None:
 
 def _again(agent: Agent) -> str:
     return "tt conductor --detach" if agent.id == SUPERVISOR_ID else f"tt restart {agent.name}"
+
+
+def _used(work: Round) -> str:
+    return f", {work.tokens:,} tokens" if work.tokens else ""

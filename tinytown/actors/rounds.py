@@ -28,7 +28,8 @@ class Round:
     """A round before, during and after its run.
 
     `decided` holds the outcomes that need no run. `entries` is what the prompt shows, in the order of reading.
-    `lasting` are tasks that its end leaves open; `news` is told when it has ended well.
+    `lasting` are tasks that its end leaves open; `news` is told when it has ended well; `tokens` is what its CLI says
+    that it has used.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Round:
     decided: dict[int, Outcome] = field(default_factory=dict)
     lasting: tuple[TaskId, ...] = ()
     news: list[Message] = field(default_factory=list)
+    tokens: int = 0
 
     def asks_for_work(self, starts: Callable[[Message], bool] = Message.starts_a_round) -> bool:
         """There is something in it that may start a run."""

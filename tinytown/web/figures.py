@@ -62,6 +62,14 @@ class Figures:
             counts[agent.state] += 1
         return counts
 
+    def tokens(self) -> dict[str, int]:
+        """What the agents of each CLI say that they have used."""
+        used: dict[str, int] = {}
+        for agent in self.agents:
+            if agent.tokens_used:
+                used[agent.cli] = used.get(agent.cli, 0) + agent.tokens_used
+        return used
+
 
 async def figures_of(town: Town) -> Figures:
     """Read them. Raises the kinds of `Unavailable`."""

@@ -102,11 +102,17 @@ def _base(found: Figures | None) -> list[Metric]:
     missions = GaugeMetricFamily("tinytown_missions", "Missions by state", labels=("state",))
     for mission_state, count in found.missions.items():
         missions.add_metric((str(mission_state),), count)
+    tokens = CounterMetricFamily(
+        "tinytown_tokens", "Tokens that rounds have used, as far as their CLIs say so", labels=("cli",)
+    )
+    for cli, used in found.tokens().items():
+        tokens.add_metric((cli,), used)
     return [
         *up,
         agents,
         tasks,
         missions,
+        tokens,
         CounterMetricFamily(
             "tinytown_tasks_completed", "Tasks that were completed", value=found.tasks[TaskState.COMPLETED]
         ),

@@ -45,6 +45,8 @@ class CliPreset:
     """Instead of the agent's directory."""
     env: Mapping[str, str] = field(default_factory=dict)
     unhealable: tuple[Unhealable, ...] = ()
+    tokens: str = ""
+    """A regular expression whose groups are numbers of tokens, where the CLI says at its end what a round has used."""
     refuses_root: str = ""
     """The option in `command` that the CLI refuses to root, unless it is told that it runs in a sandbox."""
 
@@ -97,6 +99,8 @@ _CODEX = CliPreset(
         # openai/codex issues 6096, 7362: it reconnects five times, prints this and exits with 1.
         Unhealable("not logged in; run: codex login", r"^(error: )?not logged in\b|last status: 401 unauthorized"),
     ),
+    # openai/codex issue 29272: input that was not cached, and output.
+    tokens=r"^tokens used\n([\d,]+)$",
 )
 _GEMINI = CliPreset(
     name="gemini",
@@ -145,6 +149,8 @@ _AIDER = CliPreset(
     unhealable=(
         Unhealable("the key for its model is missing or wrong", r"^litellm\.authenticationerror:", even_if_ok=True),
     ),
+    # Aider-AI/aider, aider/coders/base_coder.py: a line for each message to the model.
+    tokens=r"^Tokens: ([\d.,]+[kM]?) sent, .*?([\d.,]+[kM]?) received",
 )
 _COPILOT = CliPreset(
     name="copilot",

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,6 +18,7 @@ import trio
 from tinytown.actors.child import ChildSpec, ChildStarted, Ladder, run_child
 from tinytown.actors.child_exit import NOT_EXECUTABLE, NOT_FOUND, ChildExit
 from tinytown.actors.drivers.presets import root_refusal
+from tinytown.actors.drivers.usage import tokens_in
 from tinytown.actors.output import plain_text
 from tinytown.errors import InvalidConfig, RuntimeFailed
 
@@ -62,6 +63,8 @@ class TurnResult:
     """Why it is not ok."""
     unhealable: bool = False
     """Trying again is of no use: a person has to install, to log in, to configure."""
+    tokens: int | None = None
+    """What it says that it has used; None where it says nothing."""
 
 
 class TextDriver:
@@ -98,7 +101,9 @@ class TextDriver:
                 ),
                 task_status=task_status,
             )
-        return judge(preset, ended, last_words=_end_of(turn.log_path, min(ended.log_bytes, _LAST_WORDS_BYTES)))
+        end = _end_of(turn.log_path, min(ended.log_bytes, ANSWER_LIMIT_BYTES))
+        result = judge(preset, ended, last_words=end[-_LAST_WORDS_BYTES:])
+        return replace(result, tokens=tokens_in(preset.tokens, end))
 
 
 def split_command(command: str, prompt_file: str) -> list[str]:
