@@ -123,6 +123,23 @@ def test_missions_can_be_worked_on_in_the_terminal(town_dir: Person, capsys: pyt
 
 
 @pytest.mark.usefixtures("hub")
+def test_a_mission_that_is_damaged_keeps_no_other_from_being_worked_on(
+    town_dir: Person, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_blocking(town_dir.directory, environ=town_dir.environ) as town:
+        missions = sorted((begun(town, {1: []}), begun(town, {2: []})), key=lambda mission: mission.id)
+        broken, sound = (mission.id for mission in missions)
+        run_sync(town.connection.execute("HSET", town.keys("mission_work", broken), "item", "{"))
+
+    assert main(["mission", "dispatch", "--once", "-t", str(town_dir.directory)]) == 1
+    out, err = capsys.readouterr()
+    told = f"Decided for mission {sound}.\nMission {broken} could not be worked on.\nError: "
+    assert err.startswith(told)
+    assert "mission.went_wrong" in out
+    assert "mission.item_ready" in out
+
+
+@pytest.mark.usefixtures("hub")
 def test_who_works_on_missions_in_the_terminal_sees_what_happens_until_ctrl_c(town_dir: Person) -> None:
     process = town_dir.begin("mission", "dispatch", stderr=subprocess.STDOUT)
     assert process.stdout is not None

@@ -11,6 +11,7 @@ from stage import Stage, until
 from trio.testing import MockClock
 from weather import Weather
 
+from tinytown.ids import MissionId, new_id
 from tinytown.lifecycle import MissionState, WorkItemState
 
 
@@ -73,5 +74,22 @@ async def test_while_github_cannot_be_asked_a_mission_waits_without_haste(
     assert len(stage.wire.commands) - commands < 1_000
     weather.sky.ill = False
     await weather.calm()
+    assert await weather.is_over()
+    await weather.end()
+
+
+async def test_a_mission_that_is_damaged_stops_no_other(
+    clock: MockClock, stage: Stage, under: Callable[[int], Weather]
+) -> None:
+    weather, town = under(0), stage.town
+    weather.sky.storms = False
+    broken = MissionId(new_id())
+    await town.ask("SET", town.keys("mission", broken), "{")
+    await town.ask("SADD", town.keys("mission_active"), broken)
+    await weather.begin({1: "Do it."})
+    # It is not given up either: somebody may mend it.
+    await until(lambda: sum(broken in text for runtime in weather.runtimes for text in runtime.reports) > 2)
+    await weather.calm()
+
     assert await weather.is_over()
     await weather.end()

@@ -23,7 +23,7 @@ from tinytown.transport.placement import RuntimeCard, new_runtime_id
 from tinytown.transport.shelves import Shelves
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from tinytown.ids import MissionId
     from tinytown.records import Event
@@ -35,26 +35,30 @@ _LAST_WORDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """The missions that were worked on, and those that somebody else has."""
+    """The missions that were worked on, those that somebody else has, and what went wrong with others."""
 
     done: tuple[MissionId, ...]
     elsewhere: tuple[MissionId, ...]
+    failed: Mapping[MissionId, Exception]
 
 
 async def dispatch_once(town: Town, tell: Callable[[Event], None]) -> Dispatched:
     """Look outside and decide once for each active mission that nobody else has; `tell` gets what came of it.
 
-    The town must be open under trio. Raises what a mission that cannot be worked on raises, and the kinds of
-    `Unavailable`.
+    The town must be open under trio. Raises the kinds of `Unavailable`.
     """
     position = await town.journal.position()
     active = await town.missions.active()
     async with _scheduler(town) as scheduler, Clients.open(town.environ) as clients:
-        done = await scheduler.once(clients)
+        ours = await scheduler.once(clients)
     for event in await town.journal.after(position):
-        if event.mission in done:
+        if event.mission in ours:
             tell(event)
-    return Dispatched(tuple(done), tuple(each for each in active if each not in done))
+    return Dispatched(
+        done=tuple(each for each, error in ours.items() if error is None),
+        elsewhere=tuple(each for each in active if each not in ours),
+        failed={each: error for each, error in ours.items() if error is not None},
+    )
 
 
 async def dispatch(town: Town, tell: Callable[[Event], None]) -> None:

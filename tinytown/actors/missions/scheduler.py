@@ -29,7 +29,7 @@ from tinytown.transport.missions import RUNG
 from tinytown.transport.placement import STAND_DOWN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
     from random import Random
 
     from tinytown.actors.missions.github.clients import Clients
@@ -160,16 +160,20 @@ class Scheduler:
                 with trio.move_on_after(self._parts.tick_secs):
                     await self._bell.wait()
 
-    async def once(self, clients: Clients) -> list[MissionId]:
-        """Look outside and decide, once, for each mission that nobody else works on; gives those."""
-        done = []
+    async def once(self, clients: Clients) -> dict[MissionId, Exception | None]:
+        """Look outside and decide, once, for each mission that nobody else works on; gives those, and what went wrong.
+
+        Raises the kinds of `Unavailable` only.
+        """
+        done: dict[MissionId, Exception | None] = {}
         for mission_id in await self._parts.missions.active():
             async with self._held(mission_id) as fence:
                 if fence is None:
                     continue
-                actor = self._actor(mission_id, fence, clients)
-                await actor.once()
-                done.append(mission_id)
+                error = await self._guarded(mission_id, self._actor(mission_id, fence, clients).once)
+                if error is not None and isinstance(first_cause(error), Unavailable):
+                    raise error
+                done[mission_id] = error
         return done
 
     async def _adopt(self, nursery: trio.Nursery, clients: Clients) -> None:
@@ -212,7 +216,14 @@ class Scheduler:
     async def _live(self, mission_id: MissionId, clients: Clients) -> Exception | None:
         actor = self._actors[mission_id] = self._actor(mission_id, self._fences[mission_id], clients)
         try:
-            await actor.live()
+            return await self._guarded(mission_id, actor.live)
+        finally:
+            del self._actors[mission_id]
+
+    async def _guarded(self, mission_id: MissionId, work: Callable[[], Awaitable[None]]) -> Exception | None:
+        """Work on one mission; gives what went wrong with it, and tells of it unless it is the store that is gone."""
+        try:
+            await work()
         except Exception as error:
             cause = first_cause(error)
             if isinstance(cause, LeaseLost | MissionNotFound):
@@ -220,8 +231,6 @@ class Scheduler:
             if not isinstance(cause, Unavailable):
                 await self._report(mission_id, error)
             return error
-        finally:
-            del self._actors[mission_id]
         return None
 
     async def _report(self, mission_id: MissionId, error: Exception) -> None:

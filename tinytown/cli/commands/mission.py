@@ -198,7 +198,11 @@ async def _dispatch(town: Town, asked: tuple[DispatchAsked, Common]) -> int:
         note("Working on missions until Ctrl+C.")
         await dispatching.dispatch(town, tell)
         return 0
-    note(*render.dispatched(await dispatching.dispatch_once(town, tell)))
+    found = await dispatching.dispatch_once(town, tell)
+    note(*render.dispatched(found))
+    for error in found.failed.values():
+        # All of them were told; the first says what to do.
+        raise error
     return 0
 
 

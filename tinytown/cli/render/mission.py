@@ -271,10 +271,11 @@ def _name(item: WorkItem) -> str:
 
 def dispatched(found: Dispatched) -> list[str]:
     """What was worked on."""
-    if not found.done and not found.elsewhere:
+    if not (found.done or found.elsewhere or found.failed):
         return ["No mission is active."]
     lines = [f"Decided for mission {each}." for each in found.done]
-    return lines + [f"Mission {each} is worked on by a runtime." for each in found.elsewhere]
+    lines += [f"Mission {each} is worked on by a runtime." for each in found.elsewhere]
+    return lines + [f"Mission {each} could not be worked on." for each in found.failed]
 
 
 def encoded(view: MissionView) -> JsonObject:
