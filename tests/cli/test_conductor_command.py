@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from living import wait_until
 from person import Person
 
+from tinytown.cli.main import main
 from tinytown.ids import SUPERVISOR_ID
 
 CLI = """\
@@ -153,6 +155,27 @@ def test_ctrl_c_ends_the_conductor_that_is_waited_for(scripted: Person) -> None:
     assert b"Its goal stays open" in err
     assert again.code == 0
     assert "It goes on where the last one ended." in again.out
+
+
+def test_ctrl_c_ends_it_as_soon_as_that_is_said(scripted: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(io.StringIO):
+        """A terminal of somebody who presses Ctrl-C while he reads of it."""
+
+        def write(self, text: str, /) -> int:
+            written = super().write(text)
+            if "Ctrl-C ends it" in text:
+                raise KeyboardInterrupt
+            return written
+
+    monkeypatch.chdir(scripted.directory)
+    for name, value in scripted.environ.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Impatient())
+        status = main(["conductor", "wait for me"])
+    wait_until(lambda: scripted.tt("conductor", "--detach").code == 0)
+
+    assert status == 130
 
 
 def test_in_a_terminal_it_is_the_configured_cli_with_its_context_and_credential(scripted: Person) -> None:

@@ -39,11 +39,13 @@ def conductor(request: ConductorAsked, common: Common) -> int:
         log = place(town, town.files.agent_log(result.agent.name))
     if result.warning:
         note(f"Warning: {term_safe(result.warning)}")
-    if not common.json:
-        say(*render.started(result, log, detached=request.detach))
-    elif request.detach:
+    if not request.detach:
+        return _stay(result, log, common)
+    if common.json:
         _dump(result)
-    return 0 if request.detach else _stay(result, common)
+    else:
+        say(*render.started(result, log, detached=True))
+    return 0
 
 
 def _on_terminal() -> bool:
@@ -81,10 +83,15 @@ def _attend(cli: str | None, common: Common) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _stay(result: Conducted, common: Common) -> int:
-    from tinytown.runtime.operations.conducting import AwaitGoal, await_goal
-
+def _stay(result: Conducted, log: str, common: Common) -> int:
+    """Wait for the end of the goal. From the line on that says so, Ctrl-C ends the conductor."""
     try:
+        if not common.json:
+            say(*render.started(result, log, detached=False))
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        from tinytown.runtime.operations.conducting import AwaitGoal, await_goal
+
         task = persist(lambda: ask(common, await_goal, AwaitGoal(result.task.id)))
     except KeyboardInterrupt:
         return _stop(common)

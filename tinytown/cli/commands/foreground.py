@@ -23,6 +23,8 @@ from tinytown.runtime.operations import agents as operations
 from tinytown.transport.blocking import run_sync
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tinytown.records import Agent
     from tinytown.runtime.operations.agents import Restart, Spawn, Spawned
     from tinytown.runtime.town import Town
@@ -36,8 +38,7 @@ def run_spawn(town: Town, request: Spawn) -> int:
     tail = LogTail(town.files, request.name)
     result = run_sync(operations.spawn(town, request))
     beside(result)
-    say(*render.spawned(result, place(town, log_of(town, result)), background=False))
-    return _stay(town, result, tail)
+    return _stay(town, result, tail, render.spawned(result, place(town, log_of(town, result)), background=False))
 
 
 def run_restart(town: Town, request: Restart) -> int:
@@ -45,14 +46,15 @@ def run_restart(town: Town, request: Restart) -> int:
     tail = LogTail(town.files, run_sync(town.store.find_agent(request.agent)).name)
     result = run_sync(operations.restart(town, request))
     beside(result)
-    say(*render.restarted(result, place(town, log_of(town, result))))
-    return _stay(town, result, tail)
+    return _stay(town, result, tail, render.restarted(result, place(town, log_of(town, result))))
 
 
-def _stay(town: Town, result: Spawned, tail: LogTail) -> int:
+def _stay(town: Town, result: Spawned, tail: LogTail, beginning: Iterable[str]) -> int:
+    """Tell of the beginning and stay until the end. From the first line on Ctrl-C ends the agent."""
     watch = _Watch(town, result.agent)
     watch.start()
     try:
+        say(*beginning)
         while not watch.over.wait(_LOOK):
             say(*tail.lines())
             if sys.stdout is not None:
