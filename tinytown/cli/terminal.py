@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 MIN_TEXT = 16
 """Columns that free text always gets: on a terminal narrower than that, lines break anyway."""
@@ -35,7 +36,9 @@ def note(*lines: str) -> None:
     """Lines beside the answer: notes, warnings, errors."""
     if sys.stderr is not None:
         if sys.stdout is not None:
-            sys.stdout.flush()
+            # Whoever flushes the answer itself tells that it cannot be written; then there is still this to say.
+            with suppress(OSError):
+                sys.stdout.flush()
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
 
