@@ -32,13 +32,18 @@ def say(*lines: str) -> None:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
+def flush() -> None:
+    """Let the answer leave as far as it is: something is waited for now."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def note(*lines: str) -> None:
     """Lines beside the answer: notes, warnings, errors."""
     if sys.stderr is not None:
-        if sys.stdout is not None:
-            # Whoever flushes the answer itself tells that it cannot be written; then there is still this to say.
-            with suppress(OSError):
-                sys.stdout.flush()
+        # Whoever flushes the answer itself tells that it cannot be written; then there is still this to say.
+        with suppress(OSError):
+            flush()
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
 

@@ -11,7 +11,7 @@ from tinytown.cli.commands.waiting import persist
 from tinytown.cli.failures import INTERRUPTED
 from tinytown.cli.render import conductor as render
 from tinytown.cli.session import ask, opened, place, text_or_input
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import flush, note, say
 from tinytown.errors import Invalid, TownError
 from tinytown.lifecycle import TaskState
 from tinytown.text import term_safe
@@ -64,7 +64,7 @@ def _attend(cli: str | None, common: Common) -> int:
             note(f"Warning: {term_safe(found.warning)}")
         say(*render.attended(found, place(town, found.context)))
         root = town.root
-    sys.stdout.flush()
+    flush()
     # Ctrl-C is for the program that has the terminal.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -88,8 +88,7 @@ def _stay(result: Conducted, log: str, common: Common) -> int:
     try:
         if not common.json:
             say(*render.started(result, log, detached=False))
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            flush()
         from tinytown.runtime.operations.conducting import AwaitGoal, await_goal
 
         task = persist(lambda: ask(common, await_goal, AwaitGoal(result.task.id)))

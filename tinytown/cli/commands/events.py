@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from tinytown.cli.render.events import EMPTY, line
 from tinytown.cli.session import opened
-from tinytown.cli.terminal import say
+from tinytown.cli.terminal import flush, say
 from tinytown.runtime.operations import events as operations
 from tinytown.transport.blocking import run_sync
 
@@ -55,5 +54,4 @@ def _tell(event: Event, names: Mapping[str, str], common: Common) -> None:
         say(dump(event))
     else:
         say(line(event, names))
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    flush()

@@ -6,7 +6,6 @@ terminal goes away. Ctrl-C is the exception that it knows: it asks the agent to 
 
 from __future__ import annotations
 
-import sys
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from tinytown.cli.failures import INTERRUPTED
 from tinytown.cli.render import agents as render
 from tinytown.cli.session import place
 from tinytown.cli.tail import LogTail
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import flush, note, say
 from tinytown.errors import TownError
 from tinytown.lifecycle import AgentState
 from tinytown.runtime.operations import agents as operations
@@ -57,8 +56,7 @@ def _stay(town: Town, result: Spawned, tail: LogTail, beginning: Iterable[str]) 
         say(*beginning)
         while not watch.over.wait(_LOOK):
             say(*tail.lines())
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            flush()
     except KeyboardInterrupt:
         return _stop(town, result.agent)
     say(*tail.lines(), *tail.rest())

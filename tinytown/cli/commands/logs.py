@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from tinytown.cli.session import opened, place
 from tinytown.cli.tail import LogTail, LogText
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import flush, note, say
 from tinytown.runtime.growing import last_lines_at
 from tinytown.runtime.operations.logs import find_logs
 from tinytown.text import term_safe
@@ -87,5 +86,4 @@ class _Page:
 
     def flush(self) -> None:
         """Let the reader see it."""
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        flush()

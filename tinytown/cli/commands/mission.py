@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinytown.cli.render import mission as render
 from tinytown.cli.session import ask, ask_with_trio, opened, text_or_input
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import flush, note, say
 from tinytown.text import term_safe
 
 if TYPE_CHECKING:
@@ -192,7 +191,7 @@ async def _dispatch(town: Town, asked: tuple[DispatchAsked, Common]) -> int:
             _dump(event)
         else:
             say(line(event, names))
-        sys.stdout.flush()
+        flush()
 
     if not request.once:
         note("Working on missions until Ctrl+C.")

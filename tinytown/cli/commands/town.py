@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from tinytown.cli import terminal
 from tinytown.cli.session import ask, named_as_typed, opened
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import flush, note, say
 from tinytown.errors import RuntimeRunning
 from tinytown.text import term_safe
 
@@ -75,11 +75,9 @@ def _announce(line: str) -> None:
 
 
 def _print(line: str) -> None:
-    import sys
 
     say(line)
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    flush()
 
 
 def _detach(common: Common, *, townhall: bool) -> int:
