@@ -39,6 +39,7 @@ from tinytown.transport.placement import Placement, RuntimeCard, new_runtime_id
 
 SENDERS = 100
 CLAIM = 16
+SIZE = 1 << 20
 LEASE = 60.0
 LIMITS = Limits(town_messages=10_000_000)
 LANES = [Priority.URGENT] * 5 + [Priority.HIGH] * 15 + [Priority.NORMAL] * 60 + [Priority.LOW] * 20
@@ -112,12 +113,17 @@ async def cpu_of(connection: Connection) -> float:
 class Bells:
     """Wakes agents by the town's bell, as a runtime does."""
 
-    def __init__(self) -> None:
+    def __init__(self, mailbox: Mailbox) -> None:
         self.bells: dict[bytes, Bell] = {}
+        self._mailbox = mailbox
 
     def ring(self, payload: bytes) -> None:
         for name in payload.split():
             self.bells[name].ring()
+
+    def hand(self, payload: bytes) -> None:
+        for agent_id, delivery in self._mailbox.handed(payload):
+            self.bells[agent_id.encode()].hand(delivery)
 
     def hang(self, agent_id: AgentId) -> Bell:
         bell = self.bells[agent_id.encode()] = Bell()
@@ -130,17 +136,19 @@ class Town:
     def __init__(self, connection: MultiplexedConnection, nursery: trio.Nursery) -> None:
         self.connection = connection
         self.keys = Keys("bench")
-        self.mailbox = Mailbox(connection, self.keys, LIMITS, Grouped(nursery))
-        self.bells = Bells()
+        self.runtime = new_runtime_id()
+        self.mailbox = Mailbox(connection, self.keys, LIMITS, Grouped(nursery), runtime=self.runtime)
+        self.bells = Bells(self.mailbox)
         self.agents: list[AgentId] = []
         self._nursery = nursery
 
     async def settle_in(self, number: int, handled: Callable[[int], None]) -> None:
         """Create, place and start so many agents; each tells how many messages it has settled."""
         await self.connection.subscribe(self.keys("bell"), self.bells.ring)
+        await self.connection.subscribe(self.keys("handed", self.runtime), self.bells.hand)
         records = [Agent(name=f"agent{place}", cli="any") for place in range(number)]
         placement = Placement(self.connection, self.keys, LIMITS)
-        runtime = new_runtime_id()
+        runtime = self.runtime
         await placement.begin(RuntimeCard(runtime, "bench", 1, ""), lease=3600.0)
         for start in range(0, number, 1000):
             part = records[start : start + 1000]
@@ -153,17 +161,22 @@ class Town:
 
     async def _work(self, fence: Fence, handled: Callable[[int], None]) -> None:
         bell = self.bells.hang(fence.id)
+        stands = False
         while True:
-            await bell.wait()
-            bell.take()
-            waiting = 1
-            while waiting:
-                claim = await self.mailbox.claim(fence, count=CLAIM, size=1 << 20, lease=LEASE)
-                waiting = claim.waiting
-                if claim.deliveries:
-                    handled(0)
-                    await self.mailbox.settle(fence, [(delivery, Ack()) for delivery in claim.deliveries])
-                    handled(len(claim.deliveries))
+            if stands:
+                await bell.wait_for_work()
+            deliveries = bell.take_handed()
+            if not deliveries:
+                bell.take()
+                claim = await self.mailbox.claim(fence, count=CLAIM, size=SIZE, lease=LEASE, stand=True)
+                deliveries, stands = claim.deliveries, claim.stands
+                if not stands:
+                    bell.take_handed()
+            if deliveries:
+                handled(0)
+                settled = [(delivery, Ack()) for delivery in deliveries]
+                stands = await self.mailbox.settle_and_stand(fence, settled, count=CLAIM, size=SIZE, lease=LEASE)
+                handled(len(deliveries))
 
 
 async def measure_mailbox(connection: MultiplexedConnection, agents: int, seconds: float) -> Figures:

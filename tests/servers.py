@@ -13,10 +13,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import hiredis
 
@@ -34,6 +35,37 @@ def server_binary() -> Path:
     assert spec is not None
     assert spec.submodule_search_locations
     return next(Path(spec.submodule_search_locations[0]).glob("_binaries/*/valkey-server"))
+
+
+class Ear:
+    """Hears what is published on some channels, and knows when it has heard all of it."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(socket_path)
+        self._reader = hiredis.Reader()
+
+    def close(self) -> None:
+        """Go."""
+        self._socket.close()
+
+    def listen(self, channels: Sequence[str], *, on: bool) -> None:
+        """Listen to these channels, or not any more."""
+        self._socket.sendall(hiredis.pack_command(("SUBSCRIBE" if on else "UNSUBSCRIBE", *channels)))
+        self.heard()
+
+    def heard(self) -> list[bytes]:
+        """What was published since the last time, the server's last answer to anybody included."""
+        self._socket.sendall(hiredis.pack_command(("PING", "all")))
+        payloads: list[bytes] = []
+        while True:
+            reply: Any = self._reader.gets()
+            if reply is False:
+                self._reader.feed(self._socket.recv(1 << 16))
+            elif reply == b"all" or reply[0] == b"pong":
+                return payloads
+            elif reply[0] == b"message":
+                payloads.append(reply[2])
 
 
 class RunningServer:

@@ -36,6 +36,7 @@ from tinytown.runtime.supervisor import Supervisor
 from tinytown.times import Timestamp, timestamp
 from tinytown.transport.connection import Reply, Value
 from tinytown.transport.delivery import Control, ControlKind, Fence
+from tinytown.transport.mailbox import Mailbox
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
 from tinytown.transport.shelves import Shelves
 
@@ -182,12 +183,17 @@ class Stage:
         self.twin = TwinServer()
         self.wire = Held(self.twin.connect())
         self.town = Parts(self.wire)
-        self.mailbox, self.store, self.journal = self.town.mailbox, self.town.store, self.town.journal
+        self.channel = new_runtime_id()
+        self.mailbox = Mailbox(self.wire, self.town.keys, self.town.limits, runtime=self.channel)
+        self.store, self.journal = self.town.store, self.town.journal
         self.cli = Cli()
         self.rules = RoundRules()
         self.pace = Pace()
         self.dice = Dice(1.0)
         self.bells: dict[str, list[Bell]] = {}
+        self.deaf = False
+        """What actors are handed gets lost on the way."""
+        self.runtimes: list[Runtime] = []
         self.check_tasks: CheckTasks | None = None
         self.environ: dict[str, str] = {}
         """Of the runtimes here."""
@@ -196,6 +202,15 @@ class Stage:
         """Listen to the bell, and have a supervisor's mailbox."""
         await self.store.commit(self.store.change().create_supervisor())
         await self.wire.subscribe(self.town.keys("bell"), self._hear)
+        await self.wire.subscribe(self.town.keys("handed", self.channel), self._hear_handed)
+
+    def _hear_handed(self, payload: bytes) -> None:
+        for agent_id, delivery in self.mailbox.handed(payload):
+            for bell in self.bells.get(agent_id, ())[-1:]:
+                if not self.deaf:
+                    bell.hand(delivery)
+            for runtime in self.runtimes:
+                runtime.supervisor.hand(agent_id, delivery)
 
     def _hear(self, payload: bytes) -> None:
         for word in payload.decode().split():
@@ -406,6 +421,7 @@ class Runtime:
             )
         )
         self.supervisor.on_end = self.lifeline.wake
+        self.stage.runtimes.append(self)
         connection = self.stage.twin.connect()
         await connection.subscribe(town.keys("bell"), self._hear)
         await self.lifeline.walk()

@@ -178,8 +178,9 @@ async def test_what_a_turn_claimed_is_settled_when_it_has_ended_and_not_before(c
         await ended.wait()
         return {delivery.tag: Ack() for delivery in turn.deliveries}
 
-    agent, _, _ = await employ(stage, work)
-    await stage.send(agent, "a", "b")
+    agent, worker = await employ_at(stage, "a", "b")
+    worker.do = work
+    await stage.control(agent, ControlKind.CUT)
     await settle_down()
     assert await stage.claimed(agent) == 2
 

@@ -175,9 +175,10 @@ async def test_a_shutdown_ends_the_agent_without_a_run_and_the_rest_waits(clock:
 async def test_bytes_that_are_no_message_go_to_quarantine_and_the_rest_is_worked(
     clock: MockClock, stage: Stage
 ) -> None:
-    agent, _ = await stage.started()
+    agent = await stage.agent()
     await stage.town.ask("RPUSH", stage.town.keys("inbox", agent.id), b"\xff not json")
     await stage.send(agent, "fine")
+    await stage.start(agent)
     await settle_down()
 
     (entry,) = await stage.town.entries("quarantine")

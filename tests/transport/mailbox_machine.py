@@ -15,7 +15,7 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from mailbox_model import Actor, Model
-from servers import RunningServer
+from servers import Ear, RunningServer
 from towns import Parts, snapshot, work
 
 from tinytown.config import Limits
@@ -39,6 +39,7 @@ from tinytown.transport.delivery import (
     Snooze,
 )
 from tinytown.transport.keys import LANE_KEYS
+from tinytown.transport.mailbox import Mailbox
 from tinytown.transport.store import Change
 
 LIMITS = Limits(message_bytes=2000, inbox_messages=5, town_messages=8, max_recoveries=2, max_attempts=2)
@@ -65,17 +66,21 @@ class MailboxMachine(RuleBasedStateMachine):
         run_sync(self.connection.execute("FLUSHDB"))
         self.town = Parts(self.connection, LIMITS)
         self.mailbox = self.town.mailbox
+        self.ear = Ear(self.server.socket_path)
         self.model = Model(LIMITS)
         self.runtimes: list[RuntimeId] = []
         self.current = 0
         self.pushed = 0
+        self.listening = False
 
     def teardown(self) -> None:
+        self.ear.close()
         self.connection.close()
 
     @initialize()
     def a_town_with_two_agents(self) -> None:
         self.runtimes = [run_sync(self.town.begin(lease=LEASE)) for _ in range(2)]
+        self.listen(on=True)
         for name in ("ada", "bob"):
             agent = run_sync(self.town.agent(name))
             self.model.actors.append(Actor(agent, run_sync(self.town.fence(agent, self.runtimes[0]))))
@@ -118,7 +123,33 @@ class MailboxMachine(RuleBasedStateMachine):
             assert new, "I9: refused as sent before"
             assert not full, "I17: accepted beyond the limit of the mailbox"
             assert not town_full, "I17: accepted beyond the limit of the town"
-            self.model.accept(actor, message)
+            self.arrive([(actor, message)])
+
+    def arrive(self, sent: list[tuple[Actor, Message]]) -> None:
+        """Messages were accepted by one script: some are handed over at once, and are known if nothing gets lost."""
+        if not self.listening:
+            for actor, _ in sent:
+                actor.stance = None
+        wanted = self.model.accept(sent)
+        found = [
+            (agent_id, delivery) for payload in self.ear.heard() for agent_id, delivery in self.mailbox.handed(payload)
+        ]
+        assert sorted((agent_id, LANES.index(d.lane), d.raw) for agent_id, d in found) == sorted(
+            (actor.agent.id, LANES.index(message.priority), message.encode()) for actor, message in wanted
+        ), "I6: what was handed over"
+        by_name = {actor.agent.id: actor for actor, _ in wanted}
+        for (agent_id, delivery), (actor, message) in zip(found, wanted, strict=True):
+            assert (agent_id, delivery.raw) == (actor.agent.id, message.encode()), "I6: the order of what was handed"
+            self.model.claimed(by_name[agent_id], LANES.index(delivery.lane), delivery)
+
+    def listen(self, *, on: bool) -> None:
+        """Whether the runtimes hear what their actors are handed."""
+        self.listening = on
+        self.ear.listen([self.town.keys("handed", runtime) for runtime in self.runtimes], on=on)
+
+    def boxes(self) -> Mailbox:
+        """The mailboxes as the runtime that holds the actors sees them."""
+        return Mailbox(self.connection, self.town.keys, LIMITS, runtime=self.runtimes[self.current])
 
     @precondition(lambda self: self.model.accepted)
     @rule(data=st.data(), in_a_commit=st.booleans())
@@ -166,7 +197,11 @@ class MailboxMachine(RuleBasedStateMachine):
         self.settle(self.begin_turn(data, prompted=True), ALL, verb)
 
     @precondition(can_work)
-    @rule(data=st.data(), how=st.sampled_from(("crash", "crash", "let go", "lease", "lost")), prompted=st.booleans())
+    @rule(
+        data=st.data(),
+        how=st.sampled_from(("crash", "crash", "let go", "lease", "lost", "lost")),
+        prompted=st.booleans(),
+    )
     def a_turn_is_cut_off(self, data: st.DataObject, how: str, prompted: bool) -> None:
         known = [dict(actor.deliveries) for actor in self.model.actors]
         of = self.begin_turn(data, prompted)
@@ -184,9 +219,11 @@ class MailboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.having(lambda actor: actor.waiting or actor.controls))
     @rule(of=AGENTS, count=st.integers(1, 5), size=SIZES)
-    def claim(self, of: int, count: int, size: int) -> None:
+    def claim(self, of: int, count: int, size: int, stance: str | None = None) -> None:
         actor = self.model.actors[of]
-        found = run_sync(self.town.claim(actor.fence, count=count, size=size, lease=LEASE))
+        stand = stance is not None
+        found = run_sync(self.boxes().claim(actor.fence, count=count, size=size, lease=LEASE, stand=stand))
+        actor.stance = None
         if actor.controls:
             assert (list(found.controls), found.deliveries) == (actor.controls, ()), "I1: control comes first"
             actor.controls = []
@@ -201,6 +238,9 @@ class MailboxMachine(RuleBasedStateMachine):
         for (lane, _), delivery in zip(wanted, found.deliveries, strict=True):
             self.model.claimed(actor, lane, delivery)
         actor.must_be_ready &= actor.waiting > 0
+        if stand and not actor.held and not actor.waiting:
+            actor.stance = "" if wanted else stance
+        assert found.stands == bool(actor.stance), "I17: told wrongly that it stands"
 
     @precondition(lambda self: self.having(lambda actor: actor.deliveries))
     @rule(of=AGENTS, mask=MASKS, verb=st.sampled_from(VERBS))
@@ -303,12 +343,16 @@ class MailboxMachine(RuleBasedStateMachine):
         assert (placed.recovered, placed.quarantined) == recovered, "I1: what the new placing gave back"
         actor.stale.append(actor.fence)
         actor.fence = placed.fence
+        actor.stance = None
         actor.must_be_ready |= actor.waiting > 0
         if forget:
             actor.deliveries = {}
 
     @precondition(lambda self: self.having(lambda actor: actor.stale))
-    @rule(data=st.data(), verb=st.sampled_from(("claim", "settle", "renew", "glance", "commit", "unplace", "disown")))
+    @rule(
+        data=st.data(),
+        verb=st.sampled_from(("claim", "stand", "settle", "renew", "glance", "commit", "unplace", "disown")),
+    )
     def somebody_acts_who_lost_the_actor(self, data: st.DataObject, verb: str) -> None:
         actor = self.model.actors[data.draw(st.sampled_from(self.having(lambda actor: actor.stale)))]
         stale = actor.stale[data.draw(st.integers(0, len(actor.stale) - 1))]
@@ -322,6 +366,9 @@ class MailboxMachine(RuleBasedStateMachine):
         match verb:
             case "claim":
                 run_sync(self.town.claim(fence, lease=LEASE))
+            case "stand":
+                settled = [(delivery, Ack()) for delivery in deliveries]
+                run_sync(self.boxes().settle_and_stand(fence, settled, count=1, size=1, lease=LEASE))
             case "settle":
                 run_sync(self.mailbox.settle(fence, [(delivery, Ack()) for delivery in deliveries]))
             case "renew":
@@ -368,6 +415,7 @@ class MailboxMachine(RuleBasedStateMachine):
             actor.agent = run_sync(update)
             actor.controls.append(control)
             actor.must_be_ready = True
+            actor.stance = None
 
     @rule(of=AGENTS)
     def whatever_only_looks(self, of: int) -> None:
@@ -396,10 +444,10 @@ def outcome_of(delivery: Delivery, verb: str) -> Outcome:
     return {"ack": Ack(), "return": Return(), "quiet": Return(quiet=True), "snooze": Snooze(LATER)}[verb]
 
 
-def machine_on(server: RunningServer) -> Callable[[], MailboxMachine]:
+def machine_on(server: RunningServer, machine: type[MailboxMachine] = MailboxMachine) -> Callable[[], MailboxMachine]:
     """What makes machines that run on this server."""
 
-    class OnThisServer(MailboxMachine):
+    class OnThisServer(machine):  # type: ignore[misc, valid-type]
         pass
 
     OnThisServer.server = server

@@ -17,6 +17,7 @@ It does in memory what the scripts must do in Redis, and `compare` says what dif
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Any
@@ -25,7 +26,7 @@ from towns import Snapshot, strays
 
 from tinytown.config import Limits
 from tinytown.lifecycle import AgentState
-from tinytown.messages import LANES, Message
+from tinytown.messages import LANES, Message, Priority
 from tinytown.records import Agent
 from tinytown.transport.delivery import (
     Ack,
@@ -50,6 +51,18 @@ def counter_of(raw: bytes) -> str:
     return f"sha1-{sha1(raw, usedforsecurity=False).hexdigest()}"
 
 
+def takes(actor: Actor, message: Message, given: list[bytes], *, low: bool) -> bool:
+    """Whether the actor can be handed the message behind what it is given by the same script."""
+    if not actor.stance:
+        return False
+    _, _, count, size = actor.stance.split()
+    raw = message.encode()
+    if not given:
+        return True
+    fits = len(given) < int(count) and sum(map(len, given)) + len(raw) <= int(size)
+    return fits and not low and message.priority is not Priority.LOW
+
+
 @dataclass
 class Actor:
     """One agent and its mailbox. Lanes hold bytes, head first; what is claimed stands by its tag."""
@@ -63,6 +76,9 @@ class Actor:
     """What the living runtime knows of; a crash empties it."""
     stale: list[Fence] = field(default_factory=list)
     controls: list[Control] = field(default_factory=list)
+    stance: str | None = None
+    """How it stands: None while there may be something that it was not handed, empty while its hands are full, else
+    its runtime and how much it takes."""
     must_be_ready: bool = False
     """Something asks for it that no claim has looked at. It may be ready without: a look too many does no harm."""
 
@@ -80,6 +96,7 @@ class Actor:
         """To the head of its lane."""
         self.lanes[lane].insert(0, raw)
         self.must_be_ready = True
+        self.stance = None
 
     def take(self, count: int, size: int) -> list[tuple[int, bytes]]:
         """What a claim must give, taken out of the lanes."""
@@ -111,12 +128,27 @@ class Model:
         self.attempts: dict[str, int] = {}
         self.recoveries: dict[str, int] = {}
 
-    def accept(self, actor: Actor, message: Message) -> None:
-        """A message was sent."""
-        self.accepted[message.id] = message
-        self.unsettled.add(message.id)
-        actor.lanes[LANES.index(message.priority)].append(message.encode())
-        actor.must_be_ready |= message.is_actionable()
+    def accept(self, sent: Sequence[tuple[Actor, Message]]) -> list[tuple[Actor, Message]]:
+        """Messages were sent in one script; gives those that must have been handed over."""
+        handed: list[tuple[Actor, Message]] = []
+        closed: set[str] = set()
+        for actor, message in sent:
+            self.accepted[message.id] = message
+            self.unsettled.add(message.id)
+            given = [each.encode() for other, each in handed if other is actor]
+            low = any(each.priority is Priority.LOW for other, each in handed if other is actor)
+            if actor.agent.id not in closed and message.rings() and takes(actor, message, given, low=low):
+                handed.append((actor, message))
+                continue
+            closed.add(actor.agent.id)
+            actor.lanes[LANES.index(message.priority)].append(message.encode())
+            actor.must_be_ready |= message.is_actionable()
+        for actor, _ in handed:
+            actor.stance = ""
+        for actor, _ in sent:
+            if actor.agent.id in closed:
+                actor.stance = None
+        return handed
 
     def claimed(self, actor: Actor, lane: int, delivery: Delivery) -> None:
         """A message was claimed; the delivery must tell its history."""
@@ -235,6 +267,9 @@ class Model:
     def _compare_indexes(self, seen: _Found) -> None:
         assert {member.decode() for member in seen("live", None, set())} == self.unsettled, "I17: live"
         assert {member.decode() for member, _ in seen("seen", None, [])} == set(self.accepted), "I17: seen"
+        standing = {actor.agent.id: actor.stance for actor in self.actors if actor.stance is not None}
+        found = {name.decode(): words.decode() for name, words in seen("standing", None, {}).items()}
+        assert found == standing, "I17: who stands ready"
         held = {actor.agent.id for actor in self.actors if actor.held}
         assert {member.decode() for member in seen("held", None, set())} == held, "I17: held"
         ready = {actor.agent.id for actor in self.actors if actor.must_be_ready}

@@ -61,7 +61,7 @@ def test_every_key_that_a_script_touches_comes_from_the_catalogue(path: Path) ->
     keys = re.findall(r"redis\.call\('[A-Z]+', ([^,)]+)", code_of(path))
 
     for key in keys:
-        assert re.match(r"K_[a-z_]+|lane_key\(|key$|stream$|unpack\(rare_keys$", key), key
+        assert re.match(r"K_[a-z_]+|lane_key\(|key$|stream$|unpack\((rare|hand)_keys$", key), key
 
 
 @pytest.mark.parametrize("path", LUA, ids=lambda path: path.stem)

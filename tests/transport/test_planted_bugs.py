@@ -6,14 +6,15 @@ time, as long as the machine and Hypothesis stay the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
+from handing_machine import HandingMachine
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from mailbox_machine import machine_on
+from mailbox_machine import MailboxMachine, machine_on
 from servers import RunningServer
 
 from tinytown.transport import scripts
@@ -65,6 +66,19 @@ BUGS = {
     "a living runtime robbed": Bug("tonumber(lease) > now", "false", "I3"),
 }
 
+HANDING_BUGS = {
+    "a lane that is overtaken by what is handed over": Bug("  unstand(laned)\n", "", "I17"),
+    "a lost hand-over that is never found": Bug("if lost and runtime ~= '' then", "if false then", "I1|I6"),
+    "a hand-over without a claim": Bug(
+        "redis.call('HSET', K_inflight(message.agent), tag + place, wrap(message.lane, message.id, message.raw))",
+        "",
+        "I1|I4",
+    ),
+    "a hand-over that nobody hears": Bug("== 0 then return false end", "< 0 then return false end", "I1|I6"),
+    "the low lane among others": Bug("and message.lane < LANES and actor.last < LANES", "", "I6"),
+    "a lost hand-over that counts as a death": Bug("redis.call('DEL', K_prompted(agent))\n", "\n", "I1|I5|I6"),
+}
+
 
 @contextmanager
 def planted(bug: Bug) -> Iterator[None]:
@@ -89,12 +103,19 @@ def forget_digests() -> None:
             value._digest = None
 
 
-@pytest.mark.parametrize("name", BUGS)
-def test_the_machine_finds(server: RunningServer, name: str) -> None:
-    bug = BUGS[name]
-
+def find(bug: Bug, machine: Callable[[], MailboxMachine]) -> None:
     with planted(bug), pytest.raises(AssertionError) as found:
-        run_state_machine_as_test(machine_on(server), settings=BOUNDED)
+        run_state_machine_as_test(machine, settings=BOUNDED)
 
     said = str(found.value).partition("\n")[0]
     assert any(promise in said for promise in bug.promise.split("|")), said
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_machine_finds(server: RunningServer, name: str) -> None:
+    find(BUGS[name], machine_on(server))
+
+
+@pytest.mark.parametrize("name", HANDING_BUGS)
+def test_the_machine_of_standing_actors_finds(server: RunningServer, name: str) -> None:
+    find(HANDING_BUGS[name], machine_on(server, HandingMachine))

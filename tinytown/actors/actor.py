@@ -5,6 +5,9 @@ it takes a turn there are three tasks in one nursery: the turn's *work*, its *ke
 what was claimed, and its *listener*, which hears control and urgent messages and may cut the turn. There is never
 a nursery per message.
 
+An actor that waits stands ready: it is handed what comes (see `transport.mailbox`), and claims only when the bell
+rings for what could not be handed.
+
 Rules. The bell is taken before the lanes are looked at, so a ring that comes during a claim causes another claim.
 Control messages are settled before they are obeyed. What a turn claimed is settled when the turn has ended, never
 before; when the actor is cancelled, it goes back to its lanes as if it had never been taken. An actor that finds
@@ -19,13 +22,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from tinytown.errors import LeaseLost, RedisUnreachable, Unavailable
-from tinytown.messages import Priority
-from tinytown.transport.delivery import Control, ControlKind, Delivery, Outcome, Return
+from tinytown.messages import LANES, Priority
+from tinytown.transport.delivery import Ack, Control, ControlKind, Delivery, Outcome, Return
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tinytown.transport.delivery import Fence
+    from tinytown.transport.delivery import Claim, Fence
     from tinytown.transport.mailbox import Mailbox
 
 SETTLE_GRACE = 2.0
@@ -33,12 +36,16 @@ SETTLE_GRACE = 2.0
 
 
 class Bell:
-    """Wakes one actor. A ring before anybody waits is kept; many rings are one."""
+    """Wakes one actor. A ring before anybody waits is kept; many rings are one.
 
-    __slots__ = ("_event", "_rung")
+    Beside it lies what the actor is handed while it stands ready.
+    """
+
+    __slots__ = ("_event", "_handed", "_rung")
 
     def __init__(self) -> None:
         self._rung = False
+        self._handed: tuple[Delivery, ...] = ()
         # Made when somebody waits: thousands of idle actors need not carry one each.
         self._event: trio.Event | None = None
 
@@ -48,21 +55,51 @@ class Bell:
         if self._event is not None:
             self._event.set()
 
+    def hand(self, delivery: Delivery) -> None:
+        """Put a message beside it that is claimed for the actor, and wake it."""
+        self._handed += (delivery,)
+        if self._event is not None:
+            self._event.set()
+
+    @property
+    def rung(self) -> bool:
+        """There was a ring since the last `take`."""
+        return self._rung
+
     def take(self) -> None:
         """Forget the rings so far: call it before looking at what they were for."""
         self._rung = False
+
+    def take_handed(self) -> tuple[Delivery, ...]:
+        """What was handed since the last time, in the order of reading."""
+        handed, self._handed = self._handed, ()
+        return handed if len(handed) < 2 else tuple(sorted(handed, key=_in_order))
 
     async def wait(self) -> None:
         """Return at the next ring; at once if there was one since the last `take`."""
         if self._rung:
             await trio.lowlevel.checkpoint()
-            return
+        while not self._rung:
+            await self._stir()
+
+    async def wait_for_work(self) -> None:
+        """As `wait`; and when something is handed."""
+        if self._rung or self._handed:
+            await trio.lowlevel.checkpoint()
+        while not (self._rung or self._handed):
+            await self._stir()
+
+    async def _stir(self) -> None:
         if self._event is None:
             self._event = trio.Event()
         try:
             await self._event.wait()
         finally:
             self._event = None
+
+
+def _in_order(delivery: Delivery) -> tuple[int, int]:
+    return LANES.index(delivery.lane), delivery.tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +151,8 @@ class Actor:
         self.ended = False
         self.leaving = False
         self.turn: Turn | None = None
+        # Nothing was there when it last looked, and it is handed what comes.
+        self._stands = False
 
     def over(self) -> bool:
         """It takes no further turn."""
@@ -155,24 +194,48 @@ class Actor:
 
     async def live(self) -> None:
         """Take turns until the actor has ended or leaves."""
+        # What an earlier life was handed went back when this one was placed.
+        self.bell.take_handed()
         await self.begin()
         while not self.over():
             await self.rest()
+            if not self.over() and not await self._advance():
+                await self.bell.wait_for_work()
+
+    async def _advance(self) -> bool:
+        """Take a turn on what it was handed or can claim. False when it has to wait."""
+        handed = self.bell.take_handed()
+        if handed:
+            # A ring is left to the turn, which listens: it may be for a control message.
+            self._stands = False
+            worked = await self._take_turn(Turn(handed, 0))
+        elif self._stands and not self.bell.rung:
+            worked = False
+        else:
             self.bell.take()
-            if self.over():
-                break
-            claim = await self.mailbox.claim(
-                self.fence, count=self.pace.count, size=self.pace.size, lease=self.pace.lease
-            )
+            claim = await self._claim()
             for control in claim.controls:
                 await self.obey(control, None)
             if claim.controls:
-                continue
+                return True
             if claim.held:
                 await self.held()
+                return self.over()
             worked = bool(claim.deliveries) and await self._take_turn(Turn(claim.deliveries, claim.waiting))
-            if not worked and not self.over() and (claim.held or not await self.idle()):
-                await self.bell.wait()
+        if worked or self.over():
+            return True
+        found = await self.idle()
+        self._stands = self._stands and not found
+        return found
+
+    async def _claim(self) -> Claim:
+        pace = self.pace
+        claim = await self.mailbox.claim(self.fence, count=pace.count, size=pace.size, lease=pace.lease, stand=True)
+        self._stands = claim.stands
+        if not claim.stands:
+            # What was handed before the claim is part of it by now, and after it nothing was.
+            self.bell.take_handed()
+        return claim
 
     async def _take_turn(self, turn: Turn) -> bool:
         """False when all that was claimed went back to wait for something that asks for work."""
@@ -210,7 +273,13 @@ class Actor:
             if failure is not None or turn.scope.cancelled_caught or not outcomes:
                 await self.conclude(turn)
             settled = [(done, outcomes.get(done.tag, Return())) for done in turn.deliveries]
-            await self.mailbox.settle(self.fence, settled)
+            if all(isinstance(outcome, Ack) for _, outcome in settled):
+                pace = self.pace
+                self._stands = await self.mailbox.settle_and_stand(
+                    self.fence, settled, count=pace.count, size=pace.size, lease=pace.lease
+                )
+            else:
+                await self.mailbox.settle(self.fence, settled)
         except LeaseLost:
             self.ended = True
         except Unavailable:

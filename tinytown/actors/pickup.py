@@ -160,7 +160,8 @@ class Pickup:
                 if told >= TOLD_AT_ONCE:
                     break
                 if seen.record.id not in self._told and suits(seen.record, agent):
-                    told += await self._mailbox.send(notice(seen.record, agent))
+                    # All for one round: the agent looks when it has been told of the last.
+                    told += await self._mailbox.send(notice(seen.record, agent), wake=False)
                     self._told.add(seen.record.id)
         return told > 0
 

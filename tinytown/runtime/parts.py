@@ -63,7 +63,7 @@ class Parts:
         self._announce = announce
         self._random = Random()  # noqa: S311 - spreads load, guards nothing
         self._store = Store(connection, ground.keys, limits)
-        self._mailbox = Mailbox(connection, ground.keys, limits, batch)
+        self._mailbox = Mailbox(connection, ground.keys, limits, batch, runtime=card.id)
         self._journal = Journal(connection, ground.keys, length=limits.events)
         self._placement = Placement(connection, ground.keys, limits)
         self._missions = Missions(connection, ground.keys)
@@ -180,8 +180,13 @@ class Parts:
                 if not supervisor.ring(AgentId(name)) and not scheduler.ring(name):
                     lifeline.wake()
 
+        def hear_handed(payload: bytes) -> None:
+            for agent_id, delivery in self._mailbox.handed(payload):
+                supervisor.hand(agent_id, delivery)
+
         def reconnected() -> None:
-            # Letting go of an actor may have been among what was lost.
+            # Letting go of an actor may have been among what was lost, and so may what actors were handed: a ring
+            # makes them look.
             lifeline.look_at_everybody()
             scheduler.wake()
             for agent_id in supervisor:
@@ -189,6 +194,7 @@ class Parts:
 
         supervisor.on_end = lifeline.wake
         await self._connection.subscribe(self._ground.keys("bell"), hear)
+        await self._connection.subscribe(self._ground.keys("handed", self._card.id), hear_handed)
         self._connection.on_reconnect(reconnected)
         self._connection.on_loss(heartbeat.wake)
         await lifeline.walk()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tinytown.ids import RuntimeId
     from tinytown.records import Agent
-    from tinytown.transport.delivery import Fence
+    from tinytown.transport.delivery import Delivery, Fence
     from tinytown.transport.placement import Placement
     from tinytown.transport.store import Store
 
@@ -127,6 +127,13 @@ class Supervisor:
             return False
         child.bell.ring()
         return True
+
+    def hand(self, agent_id: AgentId, delivery: Delivery) -> None:
+        """Hand an agent a message that is claimed for it. What is for no child of this runtime any more goes back to
+        its lane when the agent is let go of."""
+        child = self._children.get(agent_id)
+        if child is not None:
+            child.bell.hand(delivery)
 
     def at_rest(self) -> list[AgentId]:
         """The children that are in no turn."""

@@ -85,8 +85,8 @@ class Delivery:
         return 1 + self.failures + self.recoveries
 
 
-def delivery(tag: int, lane: Priority, attempts: bytes, recoveries: bytes, raw: bytes) -> Delivery:
-    """The delivery of what the claim script returned for one message."""
+def delivery(tag: int, lane: Priority, raw: bytes, attempts: bytes = b"", recoveries: bytes = b"") -> Delivery:
+    """The delivery of one message that a script has claimed, with what the script says of its past."""
     failures, _, before = attempts.partition(b"|")
     deaths, _, _ = recoveries.partition(b"|")
     message, fault = None, ""
@@ -151,13 +151,15 @@ class Control:
 class Claim:
     """What one claim gave. `waiting` is how many messages still lie in the lanes.
 
-    `held`: the agent may take nothing now, because it is paused or ending.
+    `held`: the agent may take nothing now, because it is paused or ending. `stands`: there was nothing, and the actor
+    stands ready to be handed what comes.
     """
 
     deliveries: tuple[Delivery, ...] = ()
     controls: tuple[Control, ...] = ()
     waiting: int = 0
     held: bool = False
+    stands: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ CATALOGUE: tuple[Key, ...] = (
     Key("live", "live", "", "set", "mailbox", "ids of messages accepted and not yet settled"),
     Key("seen", "seen", "", "zset", "mailbox", "ids accepted in the last day, for de-duplication"),
     Key("ready", "ready", "", "set", "mailbox", "agents with something to read"),
+    Key("standing", "standing", "", "hash", "mailbox", "actor that waits with empty hands -> what it takes, and where"),
     Key("dlq", "dlq", "", "stream", "mailbox", "dead letters, with the reason"),
     Key("quarantine", "quarantine", "", "stream", "mailbox", "messages that cannot be read or killed runtimes"),
     Key("waiting", "waiting", "", "set", "store", "ids of tasks that wait for other tasks"),
@@ -88,6 +89,7 @@ CATALOGUE: tuple[Key, ...] = (
     Key("activity", "activity:", "agent", "list", "migrate", "what the original wrote; nothing reads it"),
     Key("stop", "stop:", "agent", "string", "migrate", "a flag of the original; nothing reads it"),
     Key("bell", "bell", "", "channel", "mailbox", "ids of agents with something new"),
+    Key("handed", "handed:", "runtime", "channel", "mailbox", "messages, claimed for actors that stood ready"),
     Key("broadcast", "broadcast", "", "channel", "mailbox", "messages to everybody (JSON)"),
 )
 

@@ -7,6 +7,9 @@ What must be true:
 * Nothing is popped destructively. A claim moves messages into the in-flight hash under a lease; they leave it by
   `settle`, or go back when the lease ends or the actor is placed anew or disowns them. So delivery is at least
   once, and the message's id is the idempotency key.
+* An actor of a runtime that finds nothing to claim stands ready: what is accepted for it next is claimed for it by
+  the script that accepts it, and handed over on its runtime's channel. A hand-over may get lost like a ring; the
+  actor's next claim finds it.
 * Whoever acts for an agent carries the epoch of its placement. Once somebody else was placed, nothing that is
   done under the old epoch changes anything.
 
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tinytown.config import Limits
-    from tinytown.ids import AgentId
+    from tinytown.ids import AgentId, RuntimeId
     from tinytown.transport.connection import Connection, Reply, Value
     from tinytown.transport.keys import Keys
 
@@ -103,44 +106,70 @@ class Mailbox:
     """The mailboxes of one town.
 
     `batch` decides how requests are grouped: `one_by_one` (the default), or a `batch.Grouped` of a long-running
-    process.
+    process. `runtime` is the runtime whose actors use it, if any: they may stand ready. It listens on its channel
+    `handed` and gives what it hears there to `handed`.
     """
 
-    def __init__(self, connection: Connection, keys: Keys, limits: Limits, batch: Batch = one_by_one) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        limits: Limits,
+        batch: Batch = one_by_one,
+        *,
+        runtime: RuntimeId | None = None,
+    ) -> None:
         self._connection = connection
+        self._runtime = runtime
+        # What is on its way, for actors of this process: read once, it need not be read again.
+        self._sending: dict[bytes, Message] = {}
         self._keys = keys
         self._limits = limits
         self._submit_send = batch(self._run_sends)
         self._submit_claim = batch(self._run_claims)
         self._submit_settle = batch(self._run_settles)
 
-    async def send(self, message: Message) -> bool:
-        """Put the message at the end of its lane. True when it is new, False when its id was accepted before.
+    async def send(self, message: Message, *, wake: bool = True) -> bool:
+        """Put the message at the end of its lane, or into the hands of an actor that stands ready. True when it is new,
+        False when its id was accepted before.
 
-        Raises `TooLarge`, `MailboxFull`, `TownFull` or `AgentNotFound`; then nothing was stored.
+        Without `wake` it lies in its lane, and whoever sends it sees to it that the agent looks. Raises `TooLarge`,
+        `MailboxFull`, `TownFull` or `AgentNotFound`; then nothing was stored.
         """
         raw = checked(message, self._limits)
-        code = await self._submit_send(
-            (
-                message.to,
-                LANE_NUMBER[message.priority],
-                message.id,
-                int(message.rings()),
-                message.sender,
-                message.body.type,
-                raw,
-            )
+        rings = wake and message.rings()
+        words = (
+            message.to,
+            LANE_NUMBER[message.priority],
+            message.id,
+            int(rings),
+            message.sender,
+            message.body.type,
+            raw,
         )
+        if self._runtime is None or not rings:
+            code = await self._submit_send(words)
+        else:
+            self._sending[raw] = message
+            try:
+                code = await self._submit_send(words)
+            finally:
+                self._sending.pop(raw, None)
         refuse(code, message.to, self._limits)
         return code != DUPLICATE
 
-    async def claim(self, fence: Fence, *, count: int, size: int, lease: float) -> Claim:
+    async def claim(self, fence: Fence, *, count: int, size: int, lease: float, stand: bool = False) -> Claim:
         """Take up to `count` messages of up to `size` bytes together under a lease of `lease` seconds.
 
         Control messages go first: a claim that finds any gives them and nothing else. Raises `LeaseLost` when the
         actor's epoch is over.
+
+        `stand` says that the actor has nothing in its hands: what it was handed and has not got goes back first, and
+        is part of what there is. If there is nothing, it stands ready, and may be handed as much as it would have
+        taken now.
         """
-        reply = await self._submit_claim((round(lease * 1000), fence.id, fence.epoch, count, size))
+        runtime = self._runtime or "" if stand else ""
+        reply = await self._submit_claim((round(lease * 1000), fence.id, fence.epoch, count, size, runtime))
         status, controls, waiting, *flat = cast("list[int | bytes | list[bytes]]", reply)
         if status == -1:
             raise LeaseLost(f"Agent {fence.id} is held by somebody else")
@@ -148,28 +177,61 @@ class Mailbox:
         fives = cast("Iterable[_Claimed]", zip(words, words, words, words, words, strict=True))
         return Claim(
             tuple(
-                [delivery(tag, LANES[lane - 1], attempts, deaths, raw) for tag, lane, attempts, deaths, raw in fives]
+                [delivery(tag, LANES[lane - 1], raw, attempts, deaths) for tag, lane, attempts, deaths, raw in fives]
             ),
             await self._hear(fence, cast("list[bytes]", controls)) if controls else (),
             cast("int", waiting),
             held=status == -2,
+            stands=status == 2,
         )
+
+    def handed(self, payload: bytes) -> list[tuple[AgentId, Delivery]]:
+        """What actors that stood ready are handed by one message on the channel of this runtime.
+
+        Nothing for a message that no script of ours can have sent.
+        """
+        first, *lines = payload.split(b"\n")
+        words, sending = iter(lines), self._sending
+        given = []
+        try:
+            for tag, (actor, number, raw) in enumerate(zip(words, words, words, strict=True), int(first)):
+                lane, message = LANES[int(number) - 1], sending.get(raw)
+                done = delivery(tag, lane, raw) if message is None else Delivery(tag, lane, raw, message)
+                given.append((cast("AgentId", actor.decode()), done))
+        except (ValueError, IndexError):
+            return []
+        return given
 
     async def settle(self, fence: Fence, settled: Iterable[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """Say what became of claimed messages; gives those that were not claimed any more.
 
         What goes back stands in its old order. Raises `LeaseLost` when the actor's epoch is over.
         """
-        in_order = sorted(settled, key=lambda pair: -pair[0].tag)
+        in_order = sorted(settled, key=_latest_first)
         if not in_order:
             return []
-        item: _Item = tuple(
-            value for done, outcome in in_order for value in (fence.id, fence.epoch, done.tag, *_outcome_words(outcome))
-        )
+        codes = await self._settle(fence, _settlements(fence, in_order))
+        return [done for (done, _), code in zip(in_order, codes, strict=True) if code == 0]
+
+    async def settle_and_stand(
+        self, fence: Fence, settled: Iterable[tuple[Delivery, Outcome]], *, count: int, size: int, lease: float
+    ) -> bool:
+        """Settle all that the actor has in its hands, and let it stand ready as a claim with `stand` does.
+
+        False when there may be something that it was not handed: it does not stand, and has to claim. Raises
+        `LeaseLost` when its epoch is over.
+        """
+        takes = f"{self._runtime} {count} {size}"
+        stands = (fence.id, fence.epoch, 0, "stand", round(lease * 1000), takes)
+        in_order = sorted(settled, key=_latest_first)
+        codes = await self._settle(fence, (*_settlements(fence, in_order), *stands))
+        return codes[-1] == 1
+
+    async def _settle(self, fence: Fence, item: _Item) -> list[int]:
         codes = await self._submit_settle(item)
         if -1 in codes:
             raise LeaseLost(f"Agent {fence.id} is held by somebody else")
-        return [done for (done, _), code in zip(in_order, codes, strict=True) if code == 0]
+        return codes
 
     async def renew(self, fence: Fence, deliveries: Iterable[Delivery], *, lease: float, prompted: bool = False) -> int:
         """Renew the leases for `lease` seconds; gives how many are still held.
@@ -276,6 +338,16 @@ class Mailbox:
             cast("list[int]", await self._run(scripts.SETTLE, [v for item in items for v in item], repeat=True))
         )
         return [[next(codes) for _ in range(len(item) // 6)] for item in items]
+
+
+def _latest_first(settled: tuple[Delivery, Outcome]) -> int:
+    return -settled[0].tag
+
+
+def _settlements(fence: Fence, in_order: Iterable[tuple[Delivery, Outcome]]) -> _Item:
+    return tuple(
+        [value for done, outcome in in_order for value in (fence.id, fence.epoch, done.tag, *_outcome_words(outcome))]
+    )
 
 
 def _outcome_words(outcome: Outcome) -> tuple[str, int, str]:

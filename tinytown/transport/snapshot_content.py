@@ -42,6 +42,7 @@ LEFT_OUT: Mapping[str, str] = {
     "leases": "goes with what is claimed",
     "prompted": "goes with what is claimed",
     "ready": "is found out when an agent is placed",
+    "standing": "tells of running processes",
     "placed": "tells of running processes",
     "unplaced": "tells of agents that shall start at once; restored ones are stopped",
     "runtimes": "tells of running processes",

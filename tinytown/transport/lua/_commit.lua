@@ -54,7 +54,7 @@ local function prepared()
 
   local given, ids = {}, {}
   for place = 1, tonumber(take()) do
-    given[place] = {agent = take(), lane = take(), id = take(), rings = take() == '1', raw = take()}
+    given[place] = {agent = take(), lane = tonumber(take()), id = take(), rings = take() == '1', raw = take()}
     ids[place] = given[place].id
   end
   local before = seen_before(ids)
@@ -83,20 +83,9 @@ local function prepared()
       forget_counters(counter_key(message.raw))
     end
     for _, words in ipairs(writes) do redis.call(unpack(words)) end
-    local sent, rung = {}, {}
-    for place, message in ipairs(messages) do
-      redis.call('RPUSH', lane_key(message.agent, tonumber(message.lane)), message.raw)
-      sent[place] = message.id
-      if message.rings then rung[#rung + 1] = message.agent end
-    end
-    remember(sent, rung, now)
+    deliver(messages, bells, now)
     for _, words in ipairs(events) do
       redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[3], '*', 'ms', now, unpack(words))
     end
-    for _, agent in ipairs(bells) do
-      redis.call('SADD', K_ready, agent)
-      rung[#rung + 1] = agent
-    end
-    if #rung > 0 then redis.call('PUBLISH', K_bell, table.concat(rung, ' ')) end
   end
 end

@@ -19,6 +19,7 @@ local function recover(agent, tag, value, now, limits)
   end
   redis.call('LPUSH', lane_key(agent, lane), raw)
   redis.call('SADD', K_ready, agent)
+  unstand({agent})
   return true
 end
 
@@ -35,4 +36,10 @@ local function recover_all(agent, tags, now, limits)
     end
   end
   return back, gone
+end
+
+-- What is claimed for the agent and was lost on the way to it goes back uncounted: nobody has seen it.
+local function give_back(agent, now)
+  redis.call('DEL', K_prompted(agent))
+  return recover_all(agent, redis.call('HKEYS', K_inflight(agent)), now, {recoveries = 1, window = 0})
 end

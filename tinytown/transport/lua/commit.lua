@@ -1,5 +1,5 @@
 #!lua
---@ include _clock _fence _lanes _deliver _claimed _commit
+--@ include _clock _fence _lanes _claimed _standing _deliver _commit
 -- A change that somebody asks for; a server without memory refuses it. Returns {1}, or what refuses it.
 local refused, apply = prepared()
 if refused then return refused end

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---@ include _clock _fence _lanes _claimed _recover
+--@ include _clock _fence _lanes _claimed _standing _recover
 -- Gives back what an actor does not know that it holds: the reply to its claim was lost on the way. It goes to the
 -- heads of its lanes in its old order and is not counted, since nobody has seen it.
 -- ARGV: actor, epoch, tags that it knows of... Returns how many went back, or -1 when fenced.

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---@ include _clock _fence _lanes _deliver _claimed _commit
+--@ include _clock _fence _lanes _claimed _standing _deliver _commit
 -- A change together with all messages of one mailbox: they go to another one or are done with, or nothing happens.
 -- What is in another one's mailbox keeps its lane, its order, its id and what was counted for it; what waits for a
 -- time goes on waiting. Messages that a turn holds count as lying at the heads of their lanes.
@@ -66,6 +66,9 @@ for place, message in ipairs(found) do
     end
   end
 end
-if moved > 0 then redis.call('SADD', K_ready, to) end
+if moved > 0 then
+  redis.call('SADD', K_ready, to)
+  unstand({to})
+end
 apply()
 return {1}

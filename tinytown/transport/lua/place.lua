@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---@ include _clock _lanes _claimed _recover
+--@ include _clock _lanes _claimed _standing _recover
 -- Places actors on a runtime: a new epoch for each, which fences whoever held it before, and what was claimed
 -- under the old one goes back to its lanes.
 -- ARGV: runtime, most recoveries, window (ms), actors...
@@ -18,6 +18,7 @@ for at = 4, #ARGV do
     local epoch = redis.call('HINCRBY', K_epochs, actor, 1)
     redis.call('HSET', K_placed, actor, runtime)
     redis.call('SREM', K_unplaced, actor)
+    unstand({actor})
     local back, gone = recover_all(actor, redis.call('HKEYS', K_inflight(actor)), now, limits)
     if waiting(actor) > 0 then redis.call('SADD', K_ready, actor) end
     results[#results + 1] = {1, epoch, back, gone}

@@ -1,5 +1,5 @@
 #!lua
---@ include _clock _lanes _deliver _claimed
+--@ include _clock _lanes _claimed _standing _deliver
 -- Puts dead letters and quarantined messages back at the end of their lanes, as if they had just been accepted:
 -- nothing is counted against them any more.
 -- ARGV: inbox cap, town cap, journal length, who asks, then for each: 'dlq' or 'quarantine', id of the entry.
@@ -15,24 +15,22 @@ local function fields_of(stream, id)
   return fields
 end
 
-local results, rung, told = {}, {}, {}
+local results, accepted, more = {}, {}, {}
 for at = 5, #ARGV, 2 do
   local stream = ARGV[at] == 'dlq' and K_dlq or K_quarantine
   local letter = fields_of(stream, ARGV[at + 1])
-  local refused = letter and refusal(letter.agent, caps, redis.call('SCARD', K_live), 0)
+  local refused = letter and refusal(letter.agent, caps, redis.call('SCARD', K_live) + #accepted, more[letter.agent] or 0)
   results[#results + 1] = refused or (letter and 1 or 0)
   if letter and not refused then
     redis.call('XDEL', stream, ARGV[at + 1])
     forget_counters(letter.key)
-    redis.call('RPUSH', lane_key(letter.agent, tonumber(letter.lane)), letter.raw)
-    remember({letter.key}, {letter.agent}, now)
+    more[letter.agent] = (more[letter.agent] or 0) + 1
+    accepted[#accepted + 1] = {
+      agent = letter.agent, lane = tonumber(letter.lane), id = letter.key, rings = true, raw = letter.raw,
+    }
     redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[3], '*', 'type', 'dead_letter.retried', 'ms', now,
       'agent', letter.agent, 'message', letter.key, 'detail', 'by ' .. ARGV[4])
-    if not told[letter.agent] then
-      told[letter.agent] = true
-      rung[#rung + 1] = letter.agent
-    end
   end
 end
-if #rung > 0 then redis.call('PUBLISH', K_bell, table.concat(rung, ' ')) end
+deliver(accepted, {}, now)
 return results

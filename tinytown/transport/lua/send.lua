@@ -1,5 +1,5 @@
 #!lua
---@ include _clock _lanes _deliver
+--@ include _clock _lanes _claimed _standing _deliver
 -- Accepts messages, each for itself.
 -- ARGV: inbox cap, town cap, journal length, then for each message:
 --   agent, lane, id, rings (1 or 0), from, type, bytes.
@@ -11,25 +11,21 @@ local ids = {}
 for at = 6, #ARGV, 7 do ids[#ids + 1] = ARGV[at] end
 local before = seen_before(ids)
 local town = redis.call('SCARD', K_live)
-local results, accepted, given, rung, told = {}, {}, {}, {}, {}
+local results, accepted, given, more = {}, {}, {}, {}
 for place, id in ipairs(ids) do
   local at = 7 * place - 3
   local agent = ARGV[at]
-  local refused = (before[place] or given[id]) and 2 or refusal(agent, caps, town, 0)
+  local refused = (before[place] or given[id]) and 2 or refusal(agent, caps, town, more[agent] or 0)
   results[place] = refused or 1
   if not refused then
     given[id] = true
-    accepted[#accepted + 1] = id
-    town = town + 1
-    redis.call('RPUSH', lane_key(agent, tonumber(ARGV[at + 1])), ARGV[at + 6])
+    town, more[agent] = town + 1, (more[agent] or 0) + 1
+    accepted[#accepted + 1] = {
+      agent = agent, lane = tonumber(ARGV[at + 1]), id = id, rings = ARGV[at + 3] == '1', raw = ARGV[at + 6],
+    }
     redis.call('XADD', K_events, 'MAXLEN', '~', ARGV[3], '*', 'type', 'message.sent', 'ms', now,
       'agent', agent, 'message', id, 'detail', ARGV[at + 5] .. ' from ' .. ARGV[at + 4])
-    if ARGV[at + 3] == '1' and not told[agent] then
-      told[agent] = true
-      rung[#rung + 1] = agent
-    end
   end
 end
-remember(accepted, rung, now)
-if #rung > 0 then redis.call('PUBLISH', K_bell, table.concat(rung, ' ')) end
+deliver(accepted, {}, now)
 return results

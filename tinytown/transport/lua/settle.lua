@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---@ include _clock _fence _lanes _claimed
+--@ include _clock _fence _lanes _claimed _standing
 -- Says what became of claimed messages.
 -- ARGV: for each: agent, epoch, tag, verb, number, text.
 --   ack                           done with
@@ -8,8 +8,10 @@
 --   snooze    number = delay ms   back after a time, nothing counted
 --   dead      text = reason       to the dead letters
 --   quarantine text = reason      out of the way, with its bytes
+--   stand     number = lease (ms), text = '<runtime> <most messages> <most bytes>': behind its last, the actor stands
+--             ready if nothing was put into its mailbox since it last looked
 -- Give them in falling order of tags, so that what goes back stands in its old order.
--- Returns for each: 1 done, 0 not claimed (any more), -1 fenced.
+-- Returns for each: 1 done, 0 not claimed (any more) or not standing, -1 fenced.
 local now = now_ms()
 local counted = redis.call('EXISTS', K_attempts, K_recoveries) > 0
 local over = {}
@@ -23,6 +25,7 @@ end
 local function back(agent, lane, raw)
   redis.call('LPUSH', lane_key(agent, lane), raw)
   redis.call('SADD', K_ready, agent)
+  unstand({agent})
 end
 
 local verbs = {
@@ -48,13 +51,15 @@ local verbs = {
 local agents = {}
 for at = 1, #ARGV, 6 do agents[#agents + 1] = ARGV[at] end
 local epochs = redis.call('HMGET', K_epochs, unpack(agents))
-local results, quiet = {}, {}
+local results, quiet, willing, names = {}, {}, {}, {}
 for place, agent in ipairs(agents) do
   local at = 6 * place - 5
   local tag, verb, number, text = ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5]
-  local value = redis.call('HGET', K_inflight(agent), tag)
+  local value = verb ~= 'stand' and redis.call('HGET', K_inflight(agent), tag)
   if outdated(ARGV[at + 1], epochs[place]) then
     results[place] = -1
+  elseif verb == 'stand' then
+    willing[#willing + 1], names[#names + 1] = place, agent
   elseif not value then
     results[place] = 0
   else
@@ -71,5 +76,18 @@ for agent, returned in pairs(quiet) do
   if waiting(agent) == returned and redis.call('LLEN', K_control(agent)) == 0 then
     redis.call('SREM', K_ready, agent)
   end
+end
+if #willing > 0 then
+  local stands = {}
+  for number, words in ipairs(redis.call('HMGET', K_standing, unpack(names))) do
+    local place = willing[number]
+    results[place] = words and 1 or 0
+    if words then
+      local at = 6 * place - 5
+      stands[#stands + 1] = names[number]
+      stands[#stands + 1] = string.gsub(ARGV[at + 5], ' ', ' ' .. ARGV[at + 4] .. ' ', 1)
+    end
+  end
+  stand(stands)
 end
 return results

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---@ include _clock _lanes _claimed _recover
+--@ include _clock _lanes _claimed _standing _recover
 -- Finds what the bell did not tell: snoozed messages whose time has come, leases that have passed, messages that
 -- somebody pushed by hand. And forgets the ids of messages that were accepted long ago.
 -- ARGV: most recoveries, window (ms), most snoozed to wake, ms to remember ids, ids to remember, agents to look at...
@@ -14,6 +14,7 @@ for index = #due, 1, -1 do
   redis.call('ZREM', K_snoozed, due[index])
   redis.call('LPUSH', lane_key(agent, lane), raw)
   redis.call('SADD', K_ready, agent)
+  unstand({agent})
 end
 redis.call('ZREMRANGEBYSCORE', K_seen, '-inf', now - tonumber(ARGV[4]))
 local over = redis.call('ZCARD', K_seen) - tonumber(ARGV[5])
