@@ -8,7 +8,6 @@ import random
 import select
 import signal
 import stat
-import subprocess
 import sys
 import textwrap
 import time
@@ -17,67 +16,20 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from child_runs import Output, Runs, children, open_descriptors, runtime
 
-from tinytown.actors.child import ChildSpec, ChildStarted, Ladder, run_child
+from tinytown.actors.child import ChildStarted, Ladder, run_child
 from tinytown.actors.child_exit import ChildExit
-from tinytown.actors.processes import all_processes, look_at
+from tinytown.actors.processes import look_at
 from tinytown.errors import RuntimeFailed
 
-FAKE = Path(__file__).parents[1] / "fake_cli.py"
 SHAPES = ("group", "deaf", "setsid", "daemon", "holder")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and a sub-reaper")
-
-
-class Runs:
-    """Makes specs of runs of the fake CLI in one directory and remembers whom they started."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.log = path / "round.log"
-        self.pids_file = path / "pids"
-
-    def spec(self, *actions: str, **changes: object) -> ChildSpec:
-        env = {"PATH": os.environ["PATH"], "FAKE_PIDS": str(self.pids_file)}
-        fields: dict[str, object] = {
-            "argv": (sys.executable, "-I", "-S", str(FAKE), *actions),
-            "cwd": self.path,
-            "env": env,
-            "log_path": self.log,
-        }
-        return ChildSpec(**(fields | changes))  # type: ignore[arg-type]
-
-    @property
-    def pids(self) -> list[int]:
-        return [int(line) for line in self.pids_file.read_text().split()] if self.pids_file.exists() else []
-
-    def survivors(self) -> list[int]:
-        return [pid for pid in self.pids if (found := look_at(pid)) is not None and not found.zombie]
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Runs:
     return Runs(tmp_path)
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-class Output:
-    """Collects live output and lets a test wait for a line."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self._more = trio.Event()
-
-    def __call__(self, text: str) -> None:
-        self.text += text
-        self._more.set()
-        self._more = trio.Event()
-
-    async def wait_for(self, word: str) -> None:
-        while word not in self.text:
-            await self._more.wait()
 
 
 async def test_the_exit_status_and_the_answer_come_back(runs: Runs) -> None:
@@ -302,27 +254,6 @@ async def test_when_the_shim_is_killed_the_tree_is_killed_from_here(runs: Runs) 
     assert runs.survivors() == []
 
 
-RUNTIME = """
-    import os, sys, trio
-    from pathlib import Path
-    sys.path.insert(0, {tests!r})
-    from test_child import Runs
-    from tinytown.actors.child import become_subreaper, run_child
-    from tinytown.actors.processes import all_processes
-    become_subreaper()
-    runs = Runs(Path({path!r}))
-    def show(text):
-        print(text, end="", flush=True)
-    {body}
-"""
-
-
-def runtime(runs: Runs, body: str) -> subprocess.Popen[str]:
-    """A process of its own that runs children like a runtime does."""
-    source = textwrap.dedent(RUNTIME).format(tests=str(Path(__file__).parent), path=str(runs.path), body=body)
-    return subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
-
-
 @linux_only
 def test_when_the_runtime_is_killed_no_child_lives_longer_than_two_seconds(runs: Runs) -> None:
     actions = ["deaf", *(f"spawn={shape}" for shape in SHAPES), "say=ready", "wait"]
@@ -356,11 +287,6 @@ def test_a_runtime_that_lost_a_shim_has_no_zombies(runs: Runs) -> None:
     out, _ = process.communicate()
     assert out == "the process that watched it was killed []\n"
     assert runs.survivors() == []
-
-
-def children() -> set[int]:
-    """Of this very process; the server of the test run may be one."""
-    return {found.pid for found in all_processes() if found.parent == os.getpid()}
 
 
 @linux_only

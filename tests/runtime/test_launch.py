@@ -15,6 +15,7 @@ import trio
 
 from tinytown.actors.child import Ladder
 from tinytown.actors.drivers.text import TurnResult
+from tinytown.actors.shims import Shims
 from tinytown.errors import Forbidden, UnknownCli
 from tinytown.records import Agent
 from tinytown.runtime.caller import credential, verified
@@ -30,7 +31,7 @@ FAKE = f"{sys.executable} {Path(__file__).parents[1] / 'fake_cli.py'}"
 class Launch:
     """Launches rounds of one agent in a town whose user has configured some CLIs."""
 
-    def __init__(self, ground: Ground, connection: MultiplexedConnection) -> None:
+    def __init__(self, ground: Ground, connection: MultiplexedConnection, nursery: trio.Nursery) -> None:
         self.ground = ground
         self.connection = connection
         self.runtime = new_runtime_id()
@@ -42,6 +43,7 @@ class Launch:
             connection=connection,
             keys=ground.keys,
             runtime=self.runtime,
+            shims=Shims(nursery),
             environ=os.environ,
             report=self.reports.append,
         )
@@ -60,7 +62,9 @@ class Launch:
 
 
 @pytest.fixture
-def launch(made: Path, connection: MultiplexedConnection, monkeypatch: pytest.MonkeyPatch) -> Launch:
+def launch(
+    made: Path, connection: MultiplexedConnection, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> Launch:
     script = made.parent / "litter.sh"
     script.write_text('cat "$1"; touch "$1~"; pwd')
     (made / "sub").mkdir()
@@ -80,7 +84,7 @@ def launch(made: Path, connection: MultiplexedConnection, monkeypatch: pytest.Mo
     )
     monkeypatch.setenv("PASSED", "for all to see")
     monkeypatch.setenv("SOME_SECRET", "not for them")
-    return Launch(survey(made, environ=os.environ), connection)
+    return Launch(survey(made, environ=os.environ), connection, nursery)
 
 
 async def test_the_cli_learns_who_it_is_and_nothing_that_is_not_meant_for_it(launch: Launch) -> None:

@@ -79,10 +79,12 @@ def test_a_runtime_works_and_a_signal_ends_it_cleanly(living: LivingTown) -> Non
     for number in range(10):
         living.send(number)
     wait_until(lambda: not living.left(), what="the work to be done")
+    wait_until(lambda: len(living.children()) == 1, what="nothing to be left but what the next round starts with")
 
     runtime.signal(signal.SIGTERM)
 
     assert runtime.wait() == 0
+    assert living.children() == []
     assert living.cards() == []
     assert living.holders() == {}
     assert sum(living.handled().values()) == 10
@@ -158,6 +160,7 @@ def test_the_third_signal_kills_what_does_not_hear(project: Path, user: Path) ->
 
 def test_no_child_outlives_a_runtime_that_was_killed(slow: LivingTown) -> None:
     runtime = slow.start().wait_ready()
+    assert slow.children() == []
     begin_round(slow)
     assert slow.children()
 

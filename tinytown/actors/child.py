@@ -4,8 +4,9 @@
 shim is reaped, and no descriptor is left open. Cancelling the call climbs a ladder: interrupt, terminate, kill.
 Silence of the child means nothing; only the caller's cancel scope bounds the time it may take.
 
-The work is done by `shim.py`, a small process of its own that outlives neither the child nor this runtime. Should
-somebody kill the shim, the kernel kills the CLI, and what is left of the tree is swept from here.
+The work is done by `shim.py`, a small process of its own that outlives neither the child nor this runtime. It may
+have stood ready before (`shims.py`). Should somebody kill it, the kernel kills the CLI, and what is left of the tree
+is swept from here.
 """
 
 from __future__ import annotations
@@ -16,21 +17,30 @@ import json
 import marshal
 import os
 import stat
-import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
 from tinytown.actors.child_exit import ChildExit, find_program, not_started
 from tinytown.actors.output import LiveText
-from tinytown.actors.processes import CHILD_MARK, become_subreaper, harden_process, sweep_marked, sweep_run
+from tinytown.actors.processes import (
+    CHILD_MARK,
+    RUNTIME_MARK,
+    TOWN_MARK,
+    become_subreaper,
+    harden_process,
+    sweep_marked,
+    sweep_run,
+)
+from tinytown.actors.shims import ShimProcess
 from tinytown.errors import RuntimeFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from tinytown.actors.shims import Shims
 
 __all__ = [
     "ChildExit",
@@ -45,11 +55,8 @@ __all__ = [
 ]
 
 LOG_CAP_BYTES = 64 << 20
-_SHIM = str(Path(__file__).with_name("shim.py"))
 _SHIM_END_S = 5.0
 """Above the shim's own limit for its sweep."""
-# What a Python built with a shared library cannot start without.
-_LOADER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 class Ladder:
@@ -117,9 +124,12 @@ class ChildStarted:
 
 
 async def run_child(
-    spec: ChildSpec, *, task_status: trio.TaskStatus[ChildStarted] = trio.TASK_STATUS_IGNORED
+    spec: ChildSpec,
+    shims: Shims | None = None,
+    *,
+    task_status: trio.TaskStatus[ChildStarted] = trio.TASK_STATUS_IGNORED,
 ) -> ChildExit:
-    """Run it to its end and say how it ended.
+    """Run it to its end and say how it ended. With `shims`, under the spare, and another one is made meanwhile.
 
     `task_status.started` is called with a `ChildStarted` when the CLI runs. If it cannot be started that call
     never comes, and the returned `ChildExit` has a `failure`. Raises `RuntimeFailed` if the log or the input is
@@ -129,72 +139,52 @@ async def run_child(
     if isinstance(program, ChildExit):
         await trio.lowlevel.checkpoint()
         return program
-    run = await _Run.start(spec)
-    try:
-        try:
-            await run.give_order(program)
-            await run.follow(task_status)
-        except trio.Cancelled:
-            with trio.CancelScope(shield=True):
-                await run.climb()
-            raise
-    finally:
-        with trio.CancelScope(shield=True):
-            await run.close()
+    marks = {mark: spec.env[mark] for mark in (TOWN_MARK, RUNTIME_MARK) if mark in spec.env}
+    spare = shims.take(marks) if shims is not None else None
+    if spare is not None:
+        run = _Run(spec, spare, shims)
+        await run.carry_out(program, task_status)
+        if run.begun:
+            return run.outcome()
+        # It was dead, or died before it had its order: the CLI has never been started.
+    run = _Run(spec, await ShimProcess.start(marks), shims)
+    await run.carry_out(program, task_status)
     return run.outcome()
 
 
 class _Run:
-    """The runtime's side of one shim."""
+    """The runtime's side of one run under one shim."""
 
-    def __init__(self, spec: ChildSpec, process: trio.Process, control: int, status: int, child_id: str) -> None:
+    def __init__(self, spec: ChildSpec, shim: ShimProcess, shims: Shims | None) -> None:
         self._spec = spec
-        self._process = process
-        self._control = trio.lowlevel.FdStream(control)
-        self._status = trio.lowlevel.FdStream(status)
-        self._child_id = child_id
+        self._shim = shim
+        self._shims = shims
+        self._child_id = os.urandom(16).hex()
         self._buffer = bytearray()
         self._live = LiveText()
         self._on_output = spec.on_output
         self._ordered = False
+        self.begun = False
+        """The shim has got its order; the CLI may have been started."""
         self._cli_pid = 0
         self._answer = b""
         self._exit: ChildExit | None = None
 
-    @classmethod
-    async def start(cls, spec: ChildSpec) -> _Run:
-        """Start the shim, which then waits for its order."""
-        child_id = os.urandom(16).hex()
-        env = {name: os.environ[name] for name in _LOADER if name in os.environ}
-        env.update({name: value for name, value in spec.env.items() if name.startswith("TINYTOWN_")})
-        env[CHILD_MARK] = child_id
-        with contextlib.ExitStack() as lent, contextlib.ExitStack() as kept:
-            stdin = _open_input(spec.stdin_path)
-            lent.callback(os.close, stdin)
-            log = _open_log(spec.log_path)
-            lent.callback(os.close, log)
-            control_end, control = os.pipe()
-            status, status_end = os.pipe()
-            for stack, fd in ((lent, control_end), (lent, status_end), (kept, control), (kept, status)):
-                stack.callback(os.close, fd)
+    async def carry_out(self, program: str, task_status: trio.TaskStatus[ChildStarted]) -> None:
+        """The whole run. The shim has ended, however this ends."""
+        try:
             try:
+                await self._give_order(program)
+                await self._follow(task_status)
+            except trio.Cancelled:
                 with trio.CancelScope(shield=True):
-                    process = await trio.lowlevel.open_process(
-                        [sys.executable, "-I", "-S", _SHIM, *map(str, (control_end, status_end, log))],
-                        stdin=stdin,
-                        stdout=subprocess.DEVNULL,
-                        stderr=log,
-                        pass_fds=(control_end, status_end, log),
-                        start_new_session=True,
-                        cwd="/",
-                        env=env,
-                    )
-            except OSError as error:
-                raise RuntimeFailed(f"No process can be started: {error.strerror}") from error
-            kept.pop_all()
-        return cls(spec, process, control, status, child_id)
+                    await self._climb()
+                raise
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._close()
 
-    async def give_order(self, program: str) -> None:
+    async def _give_order(self, program: str) -> None:
         """Tell the shim what to run."""
         spec = self._spec
         order = marshal.dumps(
@@ -207,11 +197,16 @@ class _Run:
                 "live": spec.on_output is not None,
             }
         )
-        with contextlib.suppress(trio.BrokenResourceError):  # `follow` will find that the shim is gone
-            await self._control.send_all(len(order).to_bytes(4, "big") + order)
+        with contextlib.ExitStack() as lent:
+            stdin = _open_input(spec.stdin_path)
+            lent.callback(os.close, stdin)
+            log = _open_log(spec.log_path)
+            lent.callback(os.close, log)
+            with contextlib.suppress(trio.BrokenResourceError):  # `_follow` will find that the shim is gone
+                await self._shim.give(order, stdin, log)
         self._ordered = True
 
-    async def follow(self, task_status: trio.TaskStatus[ChildStarted] = trio.TASK_STATUS_IGNORED) -> None:
+    async def _follow(self, task_status: trio.TaskStatus[ChildStarted] = trio.TASK_STATUS_IGNORED) -> None:
         """Take what the shim tells until it has ended. May be cancelled and called again."""
         while (frame := await self._next_frame()) is not None:
             kind, body = frame
@@ -220,12 +215,16 @@ class _Run:
             elif kind == b"A":
                 self._show(self._live.end())
                 self._answer = body
+            elif kind == b"B":
+                self.begun = True
             else:
                 said: dict[str, int | str] = json.loads(body)
                 if kind == b"S":
                     started = ChildStarted(**said)  # type: ignore[arg-type]
                     self._cli_pid = started.pid
                     task_status.started(started)
+                    if self._shims is not None:
+                        self._shims.restock(self._shim.marks)
                 elif kind == b"F":
                     self._exit = not_started(self._spec.argv[0], self._spec.cwd, str(said["step"]), int(said["errno"]))
                 else:
@@ -241,7 +240,7 @@ class _Run:
                     body = bytes(self._buffer[header + 1 : end])
                     del self._buffer[:end]
                     return bytes(kind), body
-            chunk = await self._status.receive_some(1 << 16)
+            chunk = await self._shim.status.receive_some(1 << 16)
             if not chunk:
                 return None
             self._buffer += chunk
@@ -250,11 +249,11 @@ class _Run:
         if text and self._on_output is not None:
             self._on_output(text)
 
-    async def climb(self) -> None:
+    async def _climb(self) -> None:
         """End the tree, step by step, until the shim says that it has ended. The caller shields."""
         ladder = self._spec.ladder
         if not self._ordered:
-            return  # nothing runs yet; `close` is enough
+            return  # nothing runs yet; `_close` is enough
         for step, seconds in ((b"i", ladder.interrupt_s), (b"t", ladder.terminate_s)):
             if not ladder.hurried:
                 with ladder.grace(seconds):
@@ -265,23 +264,23 @@ class _Run:
 
     async def _ask_for(self, step: bytes) -> None:
         with contextlib.suppress(trio.BrokenResourceError):
-            await self._control.send_all(step)
-        await self.follow()
+            await self._shim.control.send_all(step)
+        await self._follow()
 
-    async def close(self) -> None:
+    async def _close(self) -> None:
         """Let go of the shim, which then ends what may still run, and reap it. The caller shields."""
         self._on_output = None
-        self._control.close()
+        await self._shim.control.aclose()
         with trio.move_on_after(_SHIM_END_S):
-            await self.follow()
+            await self._follow()
         if self._exit is None:  # it was killed, or it hangs: the tree is ours to end
-            self._process.kill()
-            await sweep_run(session=self._process.pid, group=self._cli_pid, child_id=self._child_id)
-        self._status.close()
-        await self._process.wait()
+            self._shim.process.kill()
+            await sweep_run(session=self._shim.process.pid, group=self._cli_pid, child_id=self._child_id)
+        self._shim.status.close()
+        await self._shim.process.wait()
 
     def outcome(self) -> ChildExit:
-        """How it ended; to be asked after `close`."""
+        """How it ended; to be asked after `carry_out`."""
         return self._exit or ChildExit(failure="the process that watched it was killed", answer=self._answer)
 
 

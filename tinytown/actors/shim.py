@@ -1,6 +1,6 @@
 """The process between the runtime and a coding CLI.
 
-    python -I -S shim.py CONTROL STATUS LOG        three descriptors; descriptor 0 becomes the CLI's input
+    main(CONTROL, STATUS)        two descriptors; started by `shims.py`
 
 What must be true: when the shim has ended by itself, nothing that the CLI started lives on, whatever it did to get
 away; and when the runtime dies, even by SIGKILL, the shim notices at once and ends the tree. So it
@@ -8,21 +8,25 @@ away; and when the runtime dies, even by SIGKILL, the shim notices at once and e
 * is the sub-reaper of everything below it (Linux): whatever loses its parent becomes a child of the shim. A sweep
   kills children of the shim, and only these, until the kernel says that there are none. A process that nobody but
   the shim can reap keeps its pid until then, so no signal ever hits a stranger;
-* watches the control pipe, whose other end only the runtime holds: an order of what to run, then single bytes, the
-  steps of the ladder (`i` interrupt, `t` terminate, `k` kill); its end means that the runtime is gone;
+* watches the control socket, whose other end only the runtime holds: an order of what to run, with the CLI's input
+  and the log as descriptors, then single bytes, the steps of the ladder (`i` interrupt, `t` terminate, `k` kill); its
+  end means that the runtime is gone. The order may be long in coming;
 * carries both outputs of the CLI into the log, bounded, so that no slow reader blocks it and no disk fills;
-* tells on the status pipe, in frames of a line `kind length` and a body: `S` started, `F` did not start,
-  `O` output (when wanted), `A` the end of standard output, `R` how it ended.
+* tells on the status pipe, in frames of a line `kind length` and a body: `B` it has the order and begins, `S`
+  started, `F` did not start, `O` output (when wanted), `A` the end of standard output, `R` how it ended. Whoever has
+  not seen `B` when the shim ended may give the order to another one.
 
 It must start fast, so it imports next to nothing and never anything of ours. On macOS there is no sub-reaper:
 what left the process group of the CLI escapes it.
 """
 
+# What `signal` and `socket` wrap. Their enumerations would take a third of the time that a shim needs to start.
+import _signal as signal  # type: ignore[import-not-found]
+import _socket
 import marshal
 import os
 import resource
 import select
-import signal
 import sys
 import time
 
@@ -235,10 +239,12 @@ class Shim:
         self.outbox = bytearray()
         self.answer = bytearray()
         self.poll = select.poll()
-        self.cli = Cli(order)
-        self.outputs = [self.cli.out, self.cli.err]
         self.blocked = False
         self.runtime_gone = False
+        os.set_blocking(status, False)
+        self.send("B", b"")
+        self.cli = Cli(order)
+        self.outputs = [self.cli.out, self.cli.err]
 
     def send(self, kind: str, body: bytes) -> None:
         """Put a frame into the outbox and write what the pipe takes."""
@@ -353,7 +359,6 @@ class Shim:
 
     def run(self) -> None:
         """The whole life."""
-        os.set_blocking(self.status, False)
         if self.cli.failure:
             step, number = self.cli.failure.split()
             self.send("F", b'{"step":"%s","errno":%d}' % (step.encode(), int(number)))
@@ -361,6 +366,17 @@ class Shim:
         self.send("S", b'{"pid":%d,"start_time":%d}' % (self.cli.pid, self.cli.start_time))
         self.follow()
         self.finish()
+
+
+def _receive_order(control: int) -> tuple[dict[str, object], int, int]:
+    """Wait for what to run, the descriptor of its input and that of the log."""
+    channel = _socket.socket(fileno=control)
+    size, sent, _, _ = channel.recvmsg(4, _socket.CMSG_SPACE(8))
+    channel.detach()
+    size += _read_exactly(control, 4 - len(size))
+    order = marshal.loads(_read_exactly(control, int.from_bytes(size, "big")))  # noqa: S302
+    ((_, _, rights),) = sent
+    return order, int.from_bytes(rights[:4], sys.byteorder), int.from_bytes(rights[4:], sys.byteorder)
 
 
 def _read_exactly(fd: int, count: int) -> bytes:
@@ -373,21 +389,23 @@ def _read_exactly(fd: int, count: int) -> bytes:
     return bytes(parts)
 
 
-def main(control: int, status: int, log: int) -> None:
-    """Read the order, run it, end without the interpreter's slow goodbye."""
-    for fd in (control, status, log):
-        os.set_inheritable(fd, False)  # noqa: FBT003
+def main(control: int, status: int) -> None:
+    """Wait for the order, carry it out, end without the interpreter's slow goodbye."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    order = marshal.loads(_read_exactly(control, int.from_bytes(_read_exactly(control, 4), "big")))  # noqa: S302
+    order, stdin, log = _receive_order(control)
+    for fd in (control, status, stdin, log):
+        os.set_inheritable(fd, False)  # noqa: FBT003
+    os.dup2(stdin, 0)
+    os.dup2(log, 2)
     bell, ring = os.pipe()
     os.set_blocking(ring, False)
     signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    Shim(control, status, Log(log, int(order["cap"])), bell, order).run()
+    Shim(control, status, Log(log, int(order["cap"])), bell, order).run()  # type: ignore[call-overload]
     os._exit(0)
 
 
 if __name__ == "__main__":
-    main(*(int(fd) for fd in sys.argv[1:4]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

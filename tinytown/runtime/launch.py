@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tinytown.actors.acceptance import Checked
     from tinytown.actors.child import Ladder
     from tinytown.actors.drivers.presets import CliPreset
+    from tinytown.actors.shims import Shims
     from tinytown.config import Settings
     from tinytown.ids import RuntimeId
     from tinytown.records import Agent, Task
@@ -37,7 +38,11 @@ if TYPE_CHECKING:
 
 
 class Launcher:
-    """Runs the rounds of all agents of one runtime. `settings` gives those that hold when a round begins."""
+    """Runs the rounds of all agents of one runtime.
+
+    `settings` gives those that hold when a round begins. The CLIs start under the spare of `shims`; what is run
+    around them, setup and checks, takes too long for that to matter.
+    """
 
     def __init__(
         self,
@@ -48,6 +53,7 @@ class Launcher:
         connection: Connection,
         keys: Keys,
         runtime: RuntimeId,
+        shims: Shims,
         environ: Mapping[str, str],
         report: Callable[[str], None],
     ) -> None:
@@ -57,6 +63,7 @@ class Launcher:
         self._connection = connection
         self._keys = keys
         self._runtime = runtime
+        self._shims = shims
         self._environ = environ
         self._report = report
         self._journal = Journal(connection, keys, length=settings().limits.events)
@@ -82,7 +89,7 @@ class Launcher:
         )
         self._log(agent, f"Round {number} of {agent.max_rounds} begins: {preset.name}")
         try:
-            result = await TextDriver(preset).run(turn)
+            result = await TextDriver(preset, self._shims).run(turn)
         except BaseException as error:
             self._log(agent, f"Round {number} was ended: {type(error).__name__}")
             raise

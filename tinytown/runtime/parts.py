@@ -36,6 +36,7 @@ from tinytown.transport.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinytown.actors.shims import Shims
     from tinytown.runtime.ground import Ground
     from tinytown.transport.batch import Grouped
     from tinytown.transport.delivery import Fence
@@ -53,6 +54,7 @@ class Parts:
         ground: Ground,
         connection: MultiplexedConnection,
         batch: Grouped,
+        shims: Shims,
         card: RuntimeCard,
         announce: Callable[[str], None],
     ) -> None:
@@ -76,6 +78,7 @@ class Parts:
             connection=connection,
             keys=ground.keys,
             runtime=card.id,
+            shims=shims,
             environ=os.environ,
             report=announce,
         )

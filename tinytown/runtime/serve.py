@@ -3,7 +3,7 @@
     run                                 the town's lock on this host, the process made safe
     └ trio.run
       └ connection                      commands and the bell
-        └ plumbing nursery              flushes of grouped requests
+        └ plumbing nursery              flushes of grouped requests, the spare shim
           └ runtime nursery             heartbeat, lifeline, scheduler (permanent), signals
             └ supervisor nursery        one child an agent (transient)
 
@@ -26,6 +26,7 @@ import trio
 
 from tinytown import times
 from tinytown.actors.child import become_subreaper, harden_process
+from tinytown.actors.shims import Shims
 from tinytown.errors import RuntimeRunning, Unavailable, first_cause
 from tinytown.runtime.ground import Ground, survey
 from tinytown.runtime.parts import Parts
@@ -204,7 +205,7 @@ async def serve(ground: Ground, *, announce: Callable[[str], None]) -> AsyncIter
         await trio.to_thread.run_sync(ground.server.ensure)
     card = RuntimeCard(new_runtime_id(), ground.host, os.getpid(), times.now())
     async with MultiplexedConnection.open(ground.address) as connection, trio.open_nursery() as plumbing:
-        parts = Parts(ground, connection, Grouped(plumbing), card, announce)
+        parts = Parts(ground, connection, Grouped(plumbing), Shims(plumbing), card, announce)
         await parts.begin()
         async with trio.open_nursery() as permanent:
             async with trio.open_nursery() as children:

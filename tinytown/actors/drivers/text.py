@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tinytown.actors.drivers.presets import CliPreset
+    from tinytown.actors.shims import Shims
 
 ANSWER_LIMIT_BYTES = 64 << 10
 _LAST_WORDS_BYTES = 4096
@@ -68,10 +69,11 @@ class TurnResult:
 
 
 class TextDriver:
-    """Runs one CLI, round by round; holds nothing between rounds."""
+    """Runs one CLI, round by round; holds nothing between rounds. `shims` as in `run_child`."""
 
-    def __init__(self, preset: CliPreset) -> None:
+    def __init__(self, preset: CliPreset, shims: Shims | None = None) -> None:
         self._preset = preset
+        self._shims = shims
 
     async def run(
         self, turn: TurnInput, *, task_status: trio.TaskStatus[ChildStarted] = trio.TASK_STATUS_IGNORED
@@ -99,6 +101,7 @@ class TextDriver:
                     ladder=turn.ladder,
                     on_output=turn.on_output,
                 ),
+                self._shims,
                 task_status=task_status,
             )
         end = _end_of(turn.log_path, min(ended.log_bytes, ANSWER_LIMIT_BYTES))
