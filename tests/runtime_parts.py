@@ -62,8 +62,14 @@ def town(made: Path) -> Iterator[Town]:
 
 
 def add(town: Town, name: str, **wanted: object) -> Agent:
-    """A new agent that no runtime holds."""
-    return run_sync(spawn(town, Spawn(name, runtime=False, **wanted))).agent  # type: ignore[arg-type]
+    """As `added`, on a connection for one thread."""
+    return run_sync(added(town, name, **wanted))
+
+
+async def added(town: Town, name: str, **wanted: object) -> Agent:
+    """A new agent that no runtime holds, of another host: what it is given starts none here."""
+    agent = (await spawn(town, Spawn(name, runtime=False, **wanted))).agent  # type: ignore[arg-type]
+    return await town.store.update_agent(agent.id, lambda found: replace(found, host="elsewhere"))
 
 
 def limit(town: Town, **limits: int) -> None:

@@ -6,7 +6,7 @@ import doctest
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +80,12 @@ async def test_the_example_runs(name: str, text: str, made: Path, monkeypatch: p
     monkeypatch.chdir(made)
     main = main_of(text)
     wanted = list(inspect.signature(main).parameters)
-    with trio.fail_after(10):
+    with trio.fail_after(10), ExitStack() as stack:
         async with Town.connect(made) as town, trio.open_nursery() as nursery:
             # This process stands for the runtime, so that none is started.
             card = RuntimeCard(new_runtime_id(), town.ground.host, os.getpid(), now())
             await town.placement.begin(card, lease=60)
+            stack.enter_context(town.ground.state.hold_runtime())
             given: dict[str, object] = {"town": town, "channel": town.channel}
             if wanted:
                 worker = await town.spawn_agent("worker-1", cli="claude")

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runtime_parts import add
+
 from tinytown.records import Agent
 from tinytown.runtime.opening import open_blocking
-from tinytown.runtime.operations.agents import Spawn, spawn
-from tinytown.transport.blocking import run_sync
 
 TT = Path(sys.executable).with_name("tt")
 FAKE_CLI = Path(__file__).parent.parent / "fake_cli.py"
@@ -84,4 +84,4 @@ class Person:
     def agent(self, name: str) -> Agent:
         """A new agent that no runtime runs."""
         with open_blocking(self.directory, environ=self.environ) as town:
-            return run_sync(spawn(town, Spawn(name, runtime=False))).agent
+            return add(town, name)

@@ -4,7 +4,8 @@ A block ```` ```console ```` holds commands behind `$ ` with what each prints on
 process by its own `main`, and as a child where it gets a signal; `cat FILE` and `echo $?` are known, too. A comment
 before a block makes it different:
 
-    <!-- given: agents backend reviewer -->   agents that no runtime runs
+    <!-- given: agents backend reviewer -->   agents of another host that no runtime runs
+    <!-- given: a runtime elsewhere -->       one of another host, which does nothing
     <!-- given: file tasks.toml -->           the next block, of any language, becomes that file
     <!-- given: failed message -->            a message of the agent `backend` that failed for good
     <!-- given: a runtime -->                 a runtime that stays, and `claude` on the PATH, scripted
@@ -72,6 +73,8 @@ _FIXED = (
     (re.compile(r"(?<=\bPython )\d+\.\d+\.\d+\b"), "3.13.1"),
     (re.compile(r"\$argon2id\$[^\s\"']+"), "$argon2id$v=19$..."),
 )
+
+_ELSEWHERE = RuntimeCard(new_runtime_id(), "elsewhere", 1, "2026-01-01T00:00:00.000Z")
 
 
 def sample_id(number: int) -> str:
@@ -160,6 +163,9 @@ class Session:
         if what.startswith("agents "):
             for name in what.split()[1:]:
                 self.person.agent(name)
+        elif what == "a runtime elsewhere":
+            with open_blocking(self.person.directory, environ=self.person.environ) as town:
+                run_sync(town.placement.begin(_ELSEWHERE, lease=600))
         elif what == "failed message":
             self._bury()
         else:
@@ -180,15 +186,14 @@ class Session:
         agent = self.person.agent("backend")
         with open_blocking(self.person.directory, environ=self.person.environ) as town:
             run_sync(town.mailbox.send(Message(agent.id, agent.id, Work("Read the disk that is gone"))))
-            card = RuntimeCard(new_runtime_id(), "elsewhere", 1, "2026-01-01T00:00:00.000Z")
-            run_sync(town.placement.begin(card, lease=60))
-            (placed,) = run_sync(town.placement.place(card.id, [agent.id]))
+            run_sync(town.placement.begin(_ELSEWHERE, lease=60))
+            (placed,) = run_sync(town.placement.place(_ELSEWHERE.id, [agent.id]))
             assert placed.fence is not None
             claim = run_sync(town.mailbox.claim(placed.fence, count=50, size=1 << 20, lease=60))
             outcomes = [(each, DeadLetter("exit status 3")) for each in claim.deliveries]
             run_sync(town.mailbox.settle(placed.fence, outcomes))
             run_sync(town.placement.unplace(placed.fence, wanted=True))
-            run_sync(town.placement.end(card.id))
+            run_sync(town.placement.end(_ELSEWHERE.id))
 
 
 def play(document: Path, person: Person) -> None:

@@ -58,7 +58,7 @@ def test_an_agent_is_interrupted_resumed_and_closed(town_dir: Person) -> None:
     )
     resumed = town_dir.tt("resume", "bob")
     assert resumed.out == "▶️  Resumed agent 'bob'\n"
-    assert resumed.err == "Note: No runtime is alive: it goes on after 'tt start'\n"
+    assert resumed.err == "Note: No runtime is alive: it will begin after 'tt start'\n"
     assert town_dir.tt("interrupt", "bob", "--now", "--json").json["state"] == "paused"
     assert town_dir.tt("resume", "bob", "--json").json["state"] == "idle"
     assert town_dir.tt("close", "bob").out == "🚪 Closed agent 'bob'\n   Agent has stopped.\n"

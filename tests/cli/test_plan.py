@@ -114,7 +114,10 @@ def test_sync_says_what_the_book_says(town_dir: Person) -> None:
     town_dir.agent("architect")
     pushed = town_dir.tt("sync", "push")
     assert (pushed.code, pushed.out) == (0, "⬆️  Pushed 2 tasks from tasks.toml to Redis\n")
-    assert pushed.err == "Note: Task 'implement' waits in the backlog: no agent is called 'developer' yet\n"
+    assert pushed.err == (
+        "Note: Task 'implement' waits in the backlog: no agent is called 'developer' yet\n"
+        "Note: No runtime is alive: it will begin after 'tt start'\n"
+    )
     assert town_dir.tt("sync", "--json").json["created"] == 0
 
     said = town_dir.tt("sync", "pull")

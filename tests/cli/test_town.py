@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cyclopts import App
 from person import Person
+from runtime_parts import move
 
 from tinytown.cli.app import build
+from tinytown.lifecycle import AgentEvent
+from tinytown.runtime.opening import open_blocking
+from tinytown.transport.blocking import run_sync
 from tinytown.version import __version__
 
 
@@ -116,6 +121,16 @@ def test_deep_status_shows_rounds_and_uptime(town_dir: Person) -> None:
 
     assert re.search(r"^   backend \(Starting\) - 0 pending, 0 rounds, uptime \d+s$", out, re.MULTILINE)
     assert out.endswith("\n\n📊 Stats: rounds completed, uptime since spawn\n")
+
+
+def test_status_calls_no_turn_a_turn_that_died_with_its_runtime(town_dir: Person) -> None:
+    backend = town_dir.agent("backend")
+    with open_blocking(town_dir.directory, environ=town_dir.environ) as town:
+        move(town, backend, AgentEvent.READY, AgentEvent.BEGIN)
+        run_sync(town.store.update_agent(backend.id, lambda agent: replace(agent, in_round=True)))
+
+    assert "   backend (Cut off: no runtime) - 0 messages pending\n" in town_dir.tt("status").out
+    assert "   backend (Cut off: no runtime) - 0 pending, 0 rounds" in town_dir.tt("status", "--deep").out
 
 
 def test_status_for_programs_holds_everything(town_dir: Person) -> None:

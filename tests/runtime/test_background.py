@@ -27,14 +27,14 @@ from tinytown.runtime.town import Town
 from tinytown.transport.blocking import BlockingConnection, run_sync
 from tinytown.transport.placement import Placement, RuntimeCard, new_runtime_id
 ground = survey(Path.cwd(), environ=os.environ)
-with BlockingConnection(ground.address) as connection:
+with ground.state.hold_runtime(), BlockingConnection(ground.address) as connection:
     placement = Placement(connection, ground.keys, ground.settings.limits)
     card = RuntimeCard(new_runtime_id(), ground.host, os.getpid(), "2026-01-01T00:00:00.000Z")
     run_sync(placement.begin(card, lease=600))
-print("served by", os.getpid(), sorted(name for name in os.environ if name.startswith("TINYTOWN_")), flush=True)
-os.write(int(sys.argv[-1]), b"1")
-os.close(int(sys.argv[-1]))
-signal.pause()
+    print("served by", os.getpid(), sorted(name for name in os.environ if name.startswith("TINYTOWN_")), flush=True)
+    os.write(int(sys.argv[-1]), b"1")
+    os.close(int(sys.argv[-1]))
+    signal.pause()
 """
 """Says that it is a runtime of this host, and is nothing else."""
 

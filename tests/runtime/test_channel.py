@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 from relay import Relay, relay_to
-from runtime_parts import worker
+from runtime_parts import added, worker
 from servers import RunningServer
 
 import tinytown
@@ -41,7 +41,7 @@ from tinytown import (
 from tinytown.errors import RedisUnreachable
 from tinytown.ids import AgentId, TaskId, new_id
 from tinytown.runtime.channel import Channel
-from tinytown.runtime.operations.agents import Kill, Spawn, kill, spawn
+from tinytown.runtime.operations.agents import Kill, kill
 from tinytown.runtime.operations.tasks import TaskEnd, complete_task
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
 
@@ -54,7 +54,7 @@ async def opened(made: Path) -> AsyncIterator[Town]:
 
 
 async def born(town: Town, name: str = "ada") -> AgentHandle:
-    return AgentHandle(town, (await spawn(town, Spawn(name, runtime=False))).agent)
+    return AgentHandle(town, await added(town, name))
 
 
 def work(to: AgentId, text: str = "dig", **more: object) -> Message:
@@ -451,7 +451,7 @@ async def test_a_worker_receives_and_writes_only_as_itself(opened: Town) -> None
 
 async def test_receiving_needs_trio(town: Town) -> None:
     async def attempt() -> None:
-        agent = (await spawn(town, Spawn("ada", runtime=False))).agent
+        agent = await added(town, "ada")
         await town.channel.try_receive(agent.id)
 
     with pytest.raises(RuntimeError, match="opened under trio"):

@@ -78,7 +78,7 @@ def test_without_a_runtime_the_record_alone_is_changed_and_that_is_said(town: To
     resumed = run_sync(resume(town, Resume("ada")))
 
     assert (paused.agent.state, paused.in_turn) == (AgentState.PAUSED, False)
-    assert resumed.note == "No runtime is alive: it goes on after 'tt start'"
+    assert resumed.note == "No runtime is alive: it will begin after 'tt start'"
     assert controls(town, ada) == []
 
 

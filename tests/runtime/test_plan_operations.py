@@ -80,6 +80,9 @@ def backlog(town: Town) -> list[str]:
     return [raw.decode() for raw in raws]
 
 
+NONE_LIVES = "No runtime is alive: it will begin after 'tt start'"
+
+
 @pytest.fixture
 def ada(town: Town) -> Agent:
     return add(town, "ada")
@@ -96,7 +99,7 @@ def bob(town: Town) -> Agent:
 def test_every_entry_becomes_a_task_with_its_agent_and_its_place(town: Town, ada: Agent, bob: Agent) -> None:
     result = pushed(town, PIPELINE)
 
-    assert (len(result.tasks), result.created, result.changed, result.notes) == (4, 4, 0, ())
+    assert (len(result.tasks), result.created, result.changed, result.notes) == (4, 4, 0, (NONE_LIVES,))
     assert states(town) == {"epic": "pending", "design": "assigned", "build": "pending", "test": "pending"}
     design, build = task(town, "design"), task(town, "build")
     assert (design.parent_id, design.tags, design.source) == (
@@ -179,7 +182,7 @@ def test_what_has_ended_in_the_file_is_not_sent_to_anybody(town: Town, ada: Agen
     assert first.completed_at is not None
     done = state == "completed"
     assert second.state is (TaskState.ASSIGNED if done else TaskState.PENDING)
-    assert result.notes == (() if done else (f"Task 'b' will not begin: 'a' is {state}",))
+    assert result.notes == ((NONE_LIVES,) if done else (f"Task 'b' will not begin: 'a' is {state}",))
     assert mail(town, ada) == ([TaskAssign(second.id)] if done else [])
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from runtime_parts import add, worker
+from runtime_parts import add, added, worker
 
 from tinytown.errors import AgentNotFound, Conflict, Invalid, TaskNotFound, TownError
 from tinytown.ids import new_id
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.records import Agent, Event, Task
 from tinytown.runtime.opening import open_async
-from tinytown.runtime.operations.agents import Kill, Spawn, kill, spawn
+from tinytown.runtime.operations.agents import Kill, kill
 from tinytown.runtime.operations.clearing import Reset, reset
 from tinytown.runtime.operations.events import Events, events, follow
 from tinytown.runtime.operations.messages import Send, SendKind, send
@@ -158,7 +158,7 @@ def test_events_are_read_page_by_page_in_both_directions(town: Town) -> None:
 
 async def test_events_can_be_followed(made: Path) -> None:
     async with open_async(made, environ=os.environ) as town:
-        await spawn(town, Spawn("ada", runtime=False))
+        await added(town, "ada")
         shown = await events(town, Events())
         await kill(town, Kill("ada"))
         with trio.fail_after(5):
@@ -176,9 +176,9 @@ async def test_following_begins_now(made: Path) -> None:
                     seen.append(event.type)
                     nursery.cancel_scope.cancel()
 
-        await spawn(town, Spawn("ada", runtime=False))
+        await added(town, "ada")
         nursery.start_soon(watch)
-        await spawn(town, Spawn("bob", runtime=False))
+        await added(town, "bob")
         with trio.fail_after(5):
             while not seen:
                 await send(town, Send("ada", "Hello"))
@@ -209,8 +209,8 @@ def test_one_thing_is_waited_for(town: Town) -> None:
 
 async def test_waiting_returns_when_the_end_comes(made: Path) -> None:
     async with open_async(made, environ=os.environ) as town:
-        ada = (await spawn(town, Spawn("ada", runtime=False))).agent
-        await spawn(town, Spawn("bob", runtime=False))
+        ada = await added(town, "ada")
+        await added(town, "bob")
         task = (await assign(town, Assign("ada", "dig"))).task
         ended: list[Agent | Task] = []
 
@@ -235,7 +235,7 @@ async def test_waiting_returns_when_the_end_comes(made: Path) -> None:
 @pytest.mark.parametrize("wanted", ["agent", "task"])
 async def test_nobody_waits_for_what_a_reset_has_taken(made: Path, wanted: str) -> None:
     async with open_async(made, environ=os.environ) as town:
-        await spawn(town, Spawn("ada", runtime=False))
+        await added(town, "ada")
         task = (await assign(town, Assign("ada", "dig"))).task
         missed: list[TownError] = []
 
@@ -278,7 +278,7 @@ def test_a_task_of_an_agent_that_has_ended_is_not_waited_for(town: Town) -> None
 async def test_waiting_for_a_task_ends_when_its_agent_stops(made: Path) -> None:
     async with open_async(made, environ=os.environ) as town:
         for name in ("ada", "bob"):
-            await spawn(town, Spawn(name, runtime=False))
+            await added(town, name)
         task = (await assign(town, Assign("ada", "dig"))).task
         said: list[str] = []
 

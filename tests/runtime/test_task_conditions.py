@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runtime_parts import add, configure, worker
+from runtime_parts import add, added, configure, worker
 
 from tinytown.actors.pickup import may_take, suits
 from tinytown.config import VerifyCommand
@@ -16,7 +16,6 @@ from tinytown.lifecycle import TaskState
 from tinytown.messages import Informational, TaskAssign
 from tinytown.records import Agent, Task
 from tinytown.runtime.caller import EVERYTHING, Caller, Scope
-from tinytown.runtime.operations.agents import Spawn, spawn
 from tinytown.runtime.operations.backlog import AssignAll, ClaimFromBacklog, assign_all, claim_from_backlog
 from tinytown.runtime.operations.ending import Kill, kill
 from tinytown.runtime.operations.reasons import Fact
@@ -287,7 +286,7 @@ def test_the_tag_that_a_plan_gives_names_no_role(town: Town) -> None:
 
 async def test_a_program_that_completes_a_task_lets_go_on_what_waits_for_it(made: Path) -> None:
     async with Town.connect(made) as opened:
-        ada = (await spawn(opened, Spawn("ada", runtime=False))).agent
+        ada = await added(opened, "ada")
         first = Task("first").assign(ada.id)
         await opened.channel.set_task(first)
         later = (await assign(opened, Assign("ada", "later", depends_on=(first.id,)))).task

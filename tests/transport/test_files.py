@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tinytown.transport.files import (
     update_gitignore,
     write_incarnation,
 )
+from tinytown.transport.locks import is_locked
 
 
 @pytest.fixture
@@ -409,6 +411,29 @@ class TestLocks:
         assert lock is not None
         lock.release()
         lock.release()
+
+    def test_looking_at_a_lock_takes_nothing_from_anybody(self, tmp_path: Path) -> None:
+        path, enough = tmp_path / "lock", threading.Event()
+        assert not is_locked(path)
+        assert not path.exists()
+
+        def look() -> None:
+            while not enough.is_set():
+                is_locked(path)
+
+        watchers = [threading.Thread(target=look) for _ in range(3)]
+        for watcher in watchers:
+            watcher.start()
+        try:
+            for _ in range(1000):
+                lock = try_lock(path)
+                assert lock is not None
+                assert is_locked(path)
+                lock.release()
+        finally:
+            enough.set()
+            for watcher in watchers:
+                watcher.join()
 
     def test_a_killed_holder_leaves_no_lock(self, tmp_path: Path) -> None:
         path = tmp_path / "lock"

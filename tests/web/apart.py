@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from runtime_parts import add
+
 from tinytown.runtime.opening import open_blocking
-from tinytown.runtime.operations.agents import Spawn, spawn
-from tinytown.transport.blocking import run_sync
 
 BIN = Path(sys.executable).parent
 UNCOUNTED = "[townhall.limits]\nreads_per_minute = 1000000\nwrites_per_minute = 1000000\n"
@@ -53,7 +53,7 @@ class Town:
         """Add so many that no runtime runs."""
         with open_blocking(self.root, environ=self.environ) as town:
             for number in range(count):
-                run_sync(spawn(town, Spawn(f"agent-{number}", runtime=False)))
+                add(town, f"agent-{number}")
 
     @contextmanager
     def townhall(self, mode: str = "rest", *, log: IO[bytes] | int = subprocess.DEVNULL) -> Iterator[Server]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from halls import open_townhall
 from httpx2 import AsyncClient, Response
+from runtime_parts import added
 from serving import Served
 
 from tinytown.records import Agent
-from tinytown.runtime.operations.agents import Spawn, spawn
 from tinytown.runtime.town import Town
 from tinytown.web.hall import Hall
 from tinytown.web.routes import TownRouter, make_router
@@ -51,7 +51,7 @@ class Api:
 
     async def add(self, name: str) -> Agent:
         """A new agent that no runtime holds."""
-        return (await spawn(self.town, Spawn(name, cli="claude", runtime=False))).agent
+        return await added(self.town, name, cli="claude")
 
 
 def checked(found: Response, status: int) -> Any:

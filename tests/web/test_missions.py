@@ -37,7 +37,7 @@ async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
 @pytest.fixture
 def town(made: Path) -> Iterator[Town]:
     """A town that a runtime serves, as far as anybody can see."""
-    with open_blocking(made, environ=os.environ) as town:
+    with open_blocking(made, environ=os.environ) as town, town.ground.state.hold_runtime():
         card = RuntimeCard(new_runtime_id(), town.ground.host, os.getpid(), "2026-01-01T00:00:00.000Z")
         run_sync(town.placement.begin(card, lease=60))
         yield town

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinytown.errors import RuntimeFailed
+from tinytown.errors import Forbidden, RuntimeFailed
+from tinytown.runtime.living import living
 from tinytown.text import term_safe
 from tinytown.transport.files import locked
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tinytown.runtime.town import Town
 
@@ -35,7 +36,7 @@ _END_WITHIN = 5.0
 _KEPT_VARIABLES = frozenset({"TINYTOWN_REDIS_PASSWORD", "TINYTOWN_DEBUG"})
 
 _started: set[int] = set()
-"""The runtimes that this process started; they outlive it."""
+"""The runtimes that this process started and that may live; mostly they outlive it."""
 
 
 async def ensure_runtime(town: Town, *, command: Sequence[str] | None = None) -> bool:
@@ -58,34 +59,7 @@ async def ensure_runtime(town: Town, *, command: Sequence[str] | None = None) ->
 
 async def _one_lives(town: Town) -> bool:
     host = town.ground.host
-    return any(card.host == host and _lives(card.pid) for card in await town.placement.runtimes())
-
-
-def _lives(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    if pid in _started:
-        # A dead child stays in the table of processes until somebody asks for its end.
-        with suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                _started.discard(pid)
-                return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Whether it is dead and nobody has asked for its end: in a container without an init it stays so for good."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
-    return stat.rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    return any(card.host == host for card in await living(town))
 
 
 def runtime_command(town: Town) -> list[str]:
@@ -96,6 +70,7 @@ def runtime_command(town: Town) -> list[str]:
 def _start(town: Town, command: Sequence[str]) -> None:
     import subprocess
 
+    _collect_ended()
     log_path = town.files.logs / LOG_NAME
     _rotate(log_path)
     ready, tell = os.pipe()
@@ -112,7 +87,7 @@ def _start(town: Town, command: Sequence[str]) -> None:
                 pass_fds=[tell],
                 start_new_session=True,
             )
-    except OSError as error:
+    except (OSError, Forbidden) as error:
         os.close(ready)
         raise RuntimeFailed(f"The runtime could not be started: {error}", hint=_HINT) from error
     finally:
@@ -127,6 +102,15 @@ def _start(town: Town, command: Sequence[str]) -> None:
     _started.add(child.pid)
     # So that the object, when it is collected, does not complain of a child that lives on.
     child.returncode = 0
+
+
+def _collect_ended() -> None:
+    """A child that has ended stays in the table of processes until somebody asks for its end."""
+    for pid in list(_started):
+        with suppress(ChildProcessError):
+            if not os.waitpid(pid, os.WNOHANG)[0]:
+                continue
+        _started.discard(pid)
 
 
 def _environment(town: Town) -> dict[str, str]:

@@ -38,7 +38,8 @@ class AgentHandle:
     async def assign(self, task: Task | str) -> TaskId:
         """Give the agent a task, a text or a record made by `Task(...)`, and return the task's id.
 
-        The record and the message about it are stored together or not at all. Raises `TooLarge`, `MailboxFull`,
+        The record and the message about it are stored together or not at all. A runtime is started when none of
+        this host lives; where that fails the task waits for one. Raises `TooLarge`, `MailboxFull`,
         `TownFull`, `Conflict` for a record that is stored already.
 
         >>> async def main(worker):
@@ -47,23 +48,29 @@ class AgentHandle:
         """
         from dataclasses import replace
 
+        from tinytown.runtime.operations.rousing import rouse
         from tinytown.runtime.operations.tasks import assign_record
 
         require(self._town, Scope.WRITE)
         record = task if isinstance(task, Task) else Task(description=task)
         text = checked_text(record.description, self._town, what="task description")
         agent = await self._town.store.agent(self.id)
-        return (await assign_record(self._town, replace(record, description=text), agent)).id
+        stored = await assign_record(self._town, replace(record, description=text), agent)
+        if not stored.waits:
+            await rouse(self._town, [agent])
+        return stored.id
 
     async def send(self, body: Body | str, *, priority: Priority = Priority.NORMAL) -> MessageId:
         """Send the agent a message and return its id; a text is a request to do something.
 
+        For what asks for work a runtime is started as `assign` does.
         Raises `TooLarge`, `MailboxFull`, `TownFull`, `AgentNotFound`.
 
         >>> async def main(worker):
         ...     await worker.send(Query("How far are you?"), priority=Priority.HIGH)
         """
         from tinytown.messages import Work
+        from tinytown.runtime.operations.rousing import rouse
 
         require(self._town, Scope.WRITE, for_workers=True)
         said = Work(checked_text(body, self._town, what="message")) if isinstance(body, str) else body
@@ -73,6 +80,8 @@ class AgentHandle:
         except (UnicodeEncodeError, TypeError, AttributeError) as error:
             raise BadMessage(f"This cannot be sent as a message: {error}") from error
         await self._town.mailbox.send(message)
+        if message.starts_a_round():
+            await rouse(self._town, [await self._town.store.agent(self.id)])
         return message.id
 
     async def inbox_len(self) -> int:

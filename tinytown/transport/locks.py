@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -67,17 +67,38 @@ def locked(path: Path) -> Iterator[FileLock]:
 
 
 def try_lock(path: Path) -> FileLock | None:
-    """The lock, or None when another holds it."""
+    """The lock, or None when another holds it; who only looks (`is_locked`) does not count."""
     descriptor = _open(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return FileLock(path, descriptor)
+            if is_locked(path):
+                os.close(descriptor)
+                return None
     except BaseException:
         os.close(descriptor)
         raise
-    return FileLock(path, descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock at this moment. The file is neither made nor written.
+
+    The kernel tells nothing of such a lock but to who asks for it: for some microseconds nobody else gets it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: those who look do not see each other.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _open(path: Path) -> int:

@@ -136,7 +136,7 @@ def resume(request: Resume, common: Common) -> int:
 
     result = ask(common, operation, request)
     if result.note:
-        note(f"Note: {result.note}")
+        note(f"Note: {term_safe(result.note)}")
     if common.json:
         from tinytown.cli.render.encode import dump
 

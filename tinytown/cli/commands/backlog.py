@@ -26,6 +26,7 @@ def add(request: AddToBacklog, common: Common) -> int:
     """Put new work into the backlog."""
     asked = replace(request, description=text_or_input(request.description))
     result = ask(common, operations.add_to_backlog, asked)
+    _note(result.note)
     if common.json:
         _dump(result.task, woken=result.woken)
     else:

@@ -50,6 +50,8 @@ def retry(request: ChooseLetters, common: Common) -> int:
         say(dump({"retried": render.encode_all(result.letters), "refused": refused}))
     else:
         say(*(render.retried(result) or ([] if result.refused else [render.EMPTY])))
+    if result.note:
+        note(f"Note: {term_safe(result.note)}")
     for each in result.refused:
         note(f"❌ {render.handle(each.letter)} stays where it is: {term_safe(each.reason)}")
     return 1 if result.refused else 0

@@ -9,6 +9,7 @@ from tinytown.cli.render import messages as render
 from tinytown.cli.session import ask, text_or_input
 from tinytown.cli.terminal import note, say
 from tinytown.runtime.operations import messages as operations
+from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def send(request: Send, common: Common) -> int:
     """Send a message."""
     result = ask(common, operations.send, replace(request, text=text_or_input(request.text)))
+    if result.note:
+        note(f"Note: {term_safe(result.note)}")
     if common.json:
         from tinytown.cli.render.encode import dump, fields_of
 
@@ -54,7 +57,7 @@ def answer(request: Answer, common: Common) -> int:
     else:
         say(render.answered(result))
     if result.note:
-        note(f"Note: {result.note}")
+        note(f"Note: {term_safe(result.note)}")
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tinytown.cli.render import repair as render
 from tinytown.cli.session import ask
 from tinytown.cli.terminal import note, say
+from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
@@ -35,13 +36,15 @@ def reclaim(request: Reclaim, common: Common) -> int:
 
     result = ask(common, operation, request)
     if common.json:
-        from tinytown.cli.render.encode import dump
+        from tinytown.cli.render.encode import dump, fields_of
 
-        say(dump(result))
+        say(dump(fields_of(result, note=None)))
     elif request.is_preview:
         say(*render.left(result))
     else:
         say(*render.reclaimed(result))
+    if result.note:
+        note(f"Note: {term_safe(result.note)}")
     note(*(render.busy(agent, "reclaim") for agent in result.busy))
     return 1 if result.busy else 0
 

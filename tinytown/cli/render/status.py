@@ -35,16 +35,17 @@ _ACTIVE = (TaskState.RUNNING, TaskState.ASSIGNED)
 
 def overview(status: TownStatus, *, deep: bool, tasks: bool) -> list[str]:
     """The whole of it, for people."""
+    led = bool(status.runtimes)
     lines = [
         f"🏘️  Town: {term_safe(status.name, lines=False)}",
         f"📂 Root: {term_safe(status.root, lines=False)}",
         f"📡 Redis: {term_safe(status.redis_url, lines=False)}",
         f"💾 Durability: {_DURABILITY.get(status.durability, status.durability)}",
-        *([] if status.conductor is None else _conductor(status.conductor, deep=deep)),
+        *([] if status.conductor is None else _conductor(status.conductor, deep=deep, led=led)),
         f"🤖 Agents: {len(status.agents)}",
     ]
     for entry in status.agents:
-        lines += _deep_lines(entry) if deep else _lines(entry)
+        lines += _deep_lines(entry, led=led) if deep else _lines(entry, led=led)
     if tasks:
         lines += _tasks(status)
     if deep:
@@ -85,31 +86,36 @@ def _flat(entry: AgentStatus) -> JsonObject:
     )
 
 
-def _conductor(entry: AgentStatus, *, deep: bool) -> list[str]:
+def _title(agent: Agent, *, led: bool) -> str:
+    """Its state. What its record says of a turn is not true any more when no runtime is there that has it."""
+    return title(agent) if led or not agent.in_round else "Cut off: no runtime"
+
+
+def _conductor(entry: AgentStatus, *, deep: bool, led: bool) -> list[str]:
     agent = entry.agent
     pending = f"{entry.pending} messages pending{_breakdown(entry.pending, entry.counts)}"
-    lines = [f"🚂 Conductor ({title(agent)}) - {pending}, {agent.rounds_completed} rounds"]
+    lines = [f"🚂 Conductor ({_title(agent, led=led)}) - {pending}, {agent.rounds_completed} rounds"]
     if entry.work:
         before = "   🎯 "
         lines.append(before + fit(entry.work, cells(before)))
     return lines + (_rounds(entry) if deep else []) + _trouble(agent)
 
 
-def _lines(entry: AgentStatus) -> list[str]:
+def _lines(entry: AgentStatus, *, led: bool) -> list[str]:
     agent = entry.agent
     pending = f"{entry.pending} messages pending{_breakdown(entry.pending, entry.counts)}"
     if agent.state is AgentState.STOPPED and agent.rounds_completed >= agent.max_rounds:
         spent = f"completed {agent.rounds_completed}/{agent.max_rounds} rounds"
         pending = f"{spent}, {pending}" if entry.pending else spent
-    line = f"   {safe_name(agent)} ({title(agent)}) - {pending}"
+    line = f"   {safe_name(agent)} ({_title(agent, led=led)}) - {pending}"
     return [line, *worktree(entry.checkout, indent=6), *_trouble(agent)]
 
 
-def _deep_lines(entry: AgentStatus) -> list[str]:
+def _deep_lines(entry: AgentStatus, *, led: bool) -> list[str]:
     agent = entry.agent
     pending = f"{entry.pending} pending{_breakdown(entry.pending, entry.counts)}"
     worked = f"{agent.rounds_completed} rounds, uptime {_uptime(agent)}"
-    lines = [f"   {safe_name(agent)} ({title(agent)}) - {pending}, {worked}"]
+    lines = [f"   {safe_name(agent)} ({_title(agent, led=led)}) - {pending}, {worked}"]
     return lines + _rounds(entry) + worktree(entry.checkout, indent=6) + _trouble(agent)
 
 

@@ -17,8 +17,8 @@ from tinytown.messages import Message, Priority, Work
 from tinytown.records import Event
 from tinytown.runtime.operations.messages import descriptions, said
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import see_to
 from tinytown.runtime.operations.task_views import name_of
-from tinytown.runtime.operations.tasks import why_not_yet
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
 from tinytown.transport.mailroom import Mailroom
@@ -55,7 +55,7 @@ class Answer:
 class Answered:
     """What was `asked`, the `message` that answers it, and whom that went `to`.
 
-    `note` says why it will not be read at once, where that can be seen.
+    `note` says why it will not be read at once, where that can be seen, or that a runtime was started for it.
     """
 
     asked: Message
@@ -104,7 +104,7 @@ async def answer(town: Town, request: Answer) -> Answered:
             await town.store.commit(change)
         except Raced:
             continue
-        return Answered(asked, reply, to, await why_not_yet(town, to))
+        return Answered(asked, reply, to, await see_to(town, to))
 
 
 @operation("inbox.dismiss", Scope.WRITE)

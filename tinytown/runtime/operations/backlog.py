@@ -11,8 +11,9 @@ from tinytown.ids import TaskId, is_id, resolve
 from tinytown.records import Agent, Event, Task, TaskSource
 from tinytown.runtime.operations.bounds import labels, words
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import rouse, see_to
 from tinytown.runtime.operations.task_views import name_of
-from tinytown.runtime.operations.tasks import LONGEST_TAG, MOST_TAGS, checked_tags, why_not_yet
+from tinytown.runtime.operations.tasks import LONGEST_TAG, MOST_TAGS, checked_tags
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
 from tinytown.transport.backlog import AT_ONCE, Backlog, is_free
@@ -35,10 +36,12 @@ class AddToBacklog:
 
 @dataclass(frozen=True, slots=True)
 class AddedToBacklog:
-    """`woken` are the names of the idle agents that it suits: they were told, or are about to take it."""
+    """`woken` are the names of the idle agents that it suits: they were told, or are about to take it. `note` says
+    what keeps them from it, or that a runtime was started for them."""
 
     task: Task
     woken: tuple[str, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class ClaimFromBacklog:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedFromBacklog:
-    """`note` says why it will not start at once, where that can be seen."""
+    """`note` says why it will not start at once, where that can be seen, or that a runtime was started for it."""
 
     task: Task
     agent: Agent
@@ -126,7 +129,7 @@ async def add_to_backlog(town: Town, request: AddToBacklog) -> AddedToBacklog:
             change.ring(agent.id)
     await town.store.commit(change)
     woken = suited if alone else [agent for agent in suited if await _tell(town, task, agent)]
-    return AddedToBacklog(task, tuple(agent.name for agent in woken))
+    return AddedToBacklog(task, tuple(agent.name for agent in woken), await rouse(town, woken))
 
 
 @operation("backlog.list", Scope.READ)
@@ -166,7 +169,7 @@ async def claim_from_backlog(town: Town, request: ClaimFromBacklog) -> ClaimedFr
             await town.store.commit(change)
         except Raced:
             continue
-        return ClaimedFromBacklog(task, agent, await why_not_yet(town, agent))
+        return ClaimedFromBacklog(task, agent, await see_to(town, agent))
 
 
 @operation("backlog.assign_all", Scope.WRITE)
@@ -180,22 +183,23 @@ async def assign_all(town: Town, request: AssignAll) -> AssignedAll:
     backlog = backlog_of(town)
     ids = await backlog.ids()
     done: list[Task] = []
-    note = await why_not_yet(town, agent)
+    refusal: Full | None = None
     start, size = 0, AT_ONCE
     while start < len(ids):
         try:
             done += await _give(town, backlog, ids[start : start + size], agent)
-        except Full as refusal:
+        except Full as error:
             # Some of this part may still find room.
             if size > 1:
                 size //= 2
                 continue
             if not done:
                 raise
-            note = refusal.message
+            refusal = error
             break
         start += size
-    return AssignedAll(tuple(done), agent, len(await backlog.ids()), note)
+    note = await see_to(town, agent) if done else None
+    return AssignedAll(tuple(done), agent, len(await backlog.ids()), refusal.message if refusal else note)
 
 
 @operation("backlog.remove", Scope.WRITE)

@@ -20,7 +20,7 @@ from tinytown.messages import Message, TaskAssign
 from tinytown.records import Event, Task, TaskSource
 from tinytown.runtime.background import ensure_runtime
 from tinytown.runtime.caller import ID_VARIABLE, TOKEN_VARIABLE, digest
-from tinytown.runtime.operations.ending import held_agents
+from tinytown.runtime.living import held_agents
 from tinytown.runtime.operations.programs import cli_warning
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.texts import checked_text

@@ -13,6 +13,7 @@ from tinytown.messages import TaskAssign
 from tinytown.runtime.operations.bounds import PLACE, shown, whole
 from tinytown.runtime.operations.messages import descriptions, said
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import rouse
 from tinytown.runtime.operations.task_views import name_of
 from tinytown.text import one_line
 from tinytown.transport.mailbox import refuse
@@ -94,10 +95,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """What went back to its lane, and what could not."""
+    """What went back to its lane, and what could not. `note` says what keeps it from being read, or that a runtime
+    was started for it."""
 
     letters: tuple[LetterView, ...]
     refused: tuple[Refused, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,8 @@ async def retry_letters(town: Town, request: ChooseLetters) -> Retried:
             continue
         if code:
             done.append(view)
-    return Retried(tuple(done), tuple(refused))
+    agents = await town.store.agents_of(list({view.letter.agent for view in done}))
+    return Retried(tuple(done), tuple(refused), await rouse(town, agents))
 
 
 @operation("dlq.drop", Scope.WRITE)

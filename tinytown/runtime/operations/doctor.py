@@ -11,6 +11,7 @@ from tinytown.ids import MissionId
 from tinytown.mission_records import Mission
 from tinytown.records import Agent, Task
 from tinytown.runtime.ground import Ground, survey
+from tinytown.runtime.living import living
 from tinytown.runtime.operations.checks import Check, Checkup, Verdict
 from tinytown.runtime.operations.doctor_github import github_checks
 from tinytown.transport.files import TownFiles
@@ -187,7 +188,7 @@ async def _contents(town: Town) -> list[Check]:
 
 
 async def _runtime(town: Town, agents: list[Agent]) -> Check:
-    here = [card for card in await town.placement.runtimes() if card.host == town.ground.host]
+    here = [card for card in await living(town) if card.host == town.ground.host]
     alive = sum(not agent.state.is_terminal for agent in agents)
     if here:
         return Check("runtime", Verdict.OK, f"pid {here[0].pid}, since {here[0].started_at}")

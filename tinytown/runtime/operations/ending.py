@@ -14,14 +14,13 @@ from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AGENT, AgentEvent, AgentState, TaskState
 from tinytown.messages import Informational, Message, Priority
 from tinytown.records import Event
+from tinytown.runtime.living import held_agents
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.transport.delivery import Control, ControlKind
 from tinytown.transport.placement import STAND_DOWN
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tinytown.records import Agent
     from tinytown.runtime.town import Town
     from tinytown.transport.store import Change
@@ -114,15 +113,6 @@ async def stop_town(town: Town, request: StopTown) -> Stopped:
 def _refuse_resting(agent: Agent) -> None:
     if agent.id == SUPERVISOR_ID and not agent.acts:
         raise Conflict("No conductor is at work", hint='Start one with: tt conductor "goal"')
-
-
-async def held_agents(town: Town, agents: Sequence[Agent]) -> set[str]:
-    """Those that a living runtime holds."""
-    holders = await town.placement.holders([agent.id for agent in agents])
-    if not holders:
-        return set()
-    living = {card.id for card in await town.placement.runtimes()}
-    return {agent_id for agent_id, runtime in holders.items() if runtime in living}
 
 
 class _Word(NamedTuple):

@@ -27,6 +27,7 @@ from tinytown.messages import (
 from tinytown.runtime.operations.bounds import words
 from tinytown.runtime.operations.pending import kind_of, look
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import see_to
 from tinytown.runtime.operations.task_views import name_of, texts_of
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
@@ -62,10 +63,14 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What was sent, and to whom."""
+    """What was sent, and to whom.
+
+    `note`: why what asks for work will not be read at once, where that can be seen, or that a runtime was started.
+    """
 
     message: Message
     to: Agent
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ async def send(town: Town, request: Send) -> Sent:
 
         message = note(text)
     await town.mailbox.send(message)
-    return Sent(message, to)
+    return Sent(message, to, await see_to(town, to) if message.starts_a_round() else None)
 
 
 @operation("inbox.show", Scope.READ)

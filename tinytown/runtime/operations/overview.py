@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from tinytown.ids import SUPERVISOR_ID, TaskId
 from tinytown.lifecycle import AgentState, TaskState
+from tinytown.runtime.living import without_dead
 from tinytown.runtime.operations.bounds import whole
 from tinytown.runtime.operations.conductor_view import conducting
 from tinytown.runtime.operations.events import ids_told
@@ -120,7 +121,7 @@ async def overview(town: Town, request: Overview) -> Picture:
         agent_counts=agents_now.by_state,
         at_work=agents_now.at_work,
         conductor=mail[SUPERVISOR_ID],
-        runtimes=tuple(runtimes),
+        runtimes=tuple(without_dead(town.ground, runtimes)),
         tasks=tuple(view(task, names) for task in tasks),
         task_counts=dict(zip(TaskState, counts, strict=False)),
         backlog=counts[-3],

@@ -14,8 +14,9 @@ from tinytown.errors import Conflict, IllegalTransition
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentEvent, AgentState
 from tinytown.records import Event
-from tinytown.runtime.operations.ending import held_agents
+from tinytown.runtime.living import held_agents
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import rouse
 from tinytown.transport.delivery import Control, ControlKind
 from tinytown.transport.store import Raced
 
@@ -51,7 +52,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The agent as it is stored. `note` says why nothing will happen yet, where that can be seen."""
+    """The agent as it is stored. `note` says why nothing will happen yet, or that a runtime was started for it."""
 
     agent: Agent
     note: str | None = None
@@ -93,8 +94,7 @@ async def resume(town: Town, request: Resume) -> Resumed:
         return before.resumed()
 
     after = await _tell(town, agent, decide, ControlKind.WAKE if held else None, "agent.resumed", "")
-    alive = held or await town.placement.runtimes()
-    return Resumed(after, None if alive else "No runtime is alive: it goes on after 'tt start'")
+    return Resumed(after, await rouse(town, [after]))
 
 
 async def _find(town: Town, wanted: str, done: str) -> Agent:

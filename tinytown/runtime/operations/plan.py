@@ -7,7 +7,7 @@ ended: while there is a town, the town knows best.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from tinytown.errors import AgentNotFound, Invalid, Untrusted
@@ -16,6 +16,7 @@ from tinytown.plan import PLAN_FILE, InvalidPlan, parse_plan, plan_tag
 from tinytown.records import Task
 from tinytown.runtime.operations.plan_placing import Placing, Pushed
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import rouse
 from tinytown.runtime.operations.task_views import name_of
 from tinytown.runtime.operations.tasks import checked_commands, checked_reviewer, checked_tags
 from tinytown.runtime.operations.texts import checked_text
@@ -95,7 +96,9 @@ async def push(town: Town, request: Push) -> Pushed:
             await town.store.commit(placing.change)
         except (Raced, AgentNotFound):
             continue
-        return pushed
+        told = await town.store.agents_of(list({message.to for message in placing.change.messages}))
+        note = await rouse(town, told)
+        return pushed if note is None else replace(pushed, notes=(*pushed.notes, note))
 
 
 @operation("plan.pull", Scope.READ)

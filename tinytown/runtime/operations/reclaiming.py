@@ -13,10 +13,11 @@ from tinytown.actors.handover import OPEN, HandedOver, Handover, Then
 from tinytown.errors import Conflict, Invalid
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.messages import TaskAssign
+from tinytown.runtime.living import held_agents
 from tinytown.runtime.operations.backlog import backlog_of
-from tinytown.runtime.operations.ending import held_agents
 from tinytown.runtime.operations.recovering import bring_back
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import rouse
 from tinytown.transport.mailroom import Mailroom
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Reclaimed:
     moved: tuple[HandedOver, ...] = ()
     to: Agent | None = None
     busy: tuple[Agent, ...] = ()
+    note: str | None = None
+    """What keeps `to` from beginning, or that a runtime was started for it."""
 
 
 @operation("recovery.reclaim", Scope.MANAGE)
@@ -103,7 +106,8 @@ async def reclaim(town: Town, request: Reclaim) -> Reclaimed:
         if done.pieces:
             moved.append(done)
     left_alone = tuple(agent for agent in agents if agent.id in busy)
-    return Reclaimed(moved=tuple(moved), to=heir, busy=left_alone)
+    note = await rouse(town, [heir]) if heir is not None and moved else None
+    return Reclaimed(moved=tuple(moved), to=heir, busy=left_alone, note=note)
 
 
 def handover_of(town: Town) -> Handover:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import TaskState
+from tinytown.runtime.living import without_dead
 from tinytown.runtime.operations.conductor_view import conducting
 from tinytown.runtime.operations.pending import pending_for
 from tinytown.runtime.operations.registry import Scope, operation
@@ -102,7 +103,7 @@ async def status(town: Town, request: Status) -> TownStatus:
         root=str(town.root),
         redis_url=redis_url(town),
         durability=town.settings.redis.durability if town.ground.server is not None else "external",
-        runtimes=tuple(runtimes),
+        runtimes=tuple(without_dead(town.ground, runtimes)),
         agents=tuple(standing(agent) for agent in in_order(found) if agent.id != SUPERVISOR_ID),
         task_counts=dict(zip(TaskState, counts, strict=False)),
         backlog=counts[-3],

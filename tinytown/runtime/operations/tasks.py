@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from tinytown.actors.succession import open_dependencies
 from tinytown.errors import Conflict, Invalid, InvalidConfig
-from tinytown.ids import AGENT_NAME, SUPERVISOR_ID, SUPERVISOR_NAMES, TaskId, agent_name, short
-from tinytown.lifecycle import AgentState, TaskState
+from tinytown.ids import AGENT_NAME, SUPERVISOR_NAMES, TaskId, agent_name, short
+from tinytown.lifecycle import TaskState
 from tinytown.messages import Message, TaskAssign
 from tinytown.records import Event, Task, TaskSource
 from tinytown.runtime.operations.bounds import each, labels, shown, words
 from tinytown.runtime.operations.registry import Scope, operation, require
+from tinytown.runtime.operations.rousing import see_to
 from tinytown.runtime.operations.task_ends import TaskEnd, cancel_task, complete_task, fail_task
 from tinytown.runtime.operations.task_views import TaskView, names_of, view
 from tinytown.runtime.operations.texts import checked_text
@@ -67,7 +68,7 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """`note` says why it will not start at once, where that can be seen."""
+    """`note` says why it will not start at once, where that can be seen, or that a runtime was started for it."""
 
     task: Task
     agent: Agent
@@ -133,7 +134,7 @@ async def assign(town: Town, request: Assign) -> Assigned:
         verify=checked_commands(request.verify, town),
     )
     task = await assign_record(town, task, agent)
-    return Assigned(task, agent, await _waits_for(town, task) if task.waits else await why_not_yet(town, agent))
+    return Assigned(task, agent, await _waits_for(town, task) if task.waits else await see_to(town, agent))
 
 
 async def assign_record(town: Town, task: Task, agent: Agent) -> Task:
@@ -254,18 +255,3 @@ async def _waits_for(town: Town, task: Task) -> str:
     left = open_dependencies(needs, task.depends_on)
     named = ", ".join(short(each) for each in left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
     return f"It will begin when completed: {named}"
-
-
-async def why_not_yet(town: Town, agent: Agent) -> str | None:
-    """Why nothing will happen yet, where that can be seen."""
-    if agent.id == SUPERVISOR_ID:
-        return None
-    if agent.state.is_terminal:
-        return f"Agent '{agent.name}' is {agent.state}: it will begin after 'tt restart {agent.name}'"
-    if agent.state is AgentState.PAUSED:
-        return f"Agent '{agent.name}' is paused: it will begin after 'tt resume {agent.name}'"
-    if agent.state is AgentState.DRAINING:
-        return f"Agent '{agent.name}' is ending: it will begin after 'tt restart {agent.name}'"
-    if not await town.placement.runtimes():
-        return "No runtime is alive: it will begin after 'tt start'"
-    return None

@@ -11,6 +11,7 @@ from tinytown.actors.pickup import may_take
 from tinytown.errors import AgentNotFound, AmbiguousId, BadMessage, NotFound, TaskNotFound
 from tinytown.ids import TaskId, short
 from tinytown.messages import TaskAssign, decode_json
+from tinytown.runtime.living import living
 from tinytown.runtime.operations.pending import look
 from tinytown.runtime.operations.reasons import TEXT, Fact, Reason, Situation, of_agent
 from tinytown.runtime.operations.registry import Scope, operation
@@ -90,7 +91,7 @@ async def _find(town: Town, wanted: str) -> tuple[Agent | None, Task | None]:
 
 async def _situation(town: Town, agent: Agent, put_aside: list[Shelved] | None = None) -> Situation:
     (waiting,) = await look(town, [agent.id])
-    cards = {card.id: card for card in await town.placement.runtimes()}
+    cards = {card.id: card for card in await living(town)}
     holders = await town.placement.holders([agent.id])
     work = ""
     if agent.current_task is not None:

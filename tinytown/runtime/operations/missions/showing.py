@@ -11,6 +11,7 @@ from tinytown.actors.missions.reconcile import IN_WORK, OPEN, workers
 from tinytown.errors import BadMessage, MissionNotFound, WorkItemNotFound
 from tinytown.ids import TaskId, short
 from tinytown.lifecycle import WorkItemState
+from tinytown.runtime.living import living
 from tinytown.runtime.operations.bounds import whole
 from tinytown.runtime.operations.missions.names import home_of, label
 from tinytown.runtime.operations.missions.picking import OVER, one_item, one_mission, the_item
@@ -251,6 +252,6 @@ async def situation_of(town: Town, mission_id: MissionId) -> MissionSituation:
         agents=agents,
         workers=workers(agents, open_ones),
         now=time.time(),
-        runtimes=len(await town.placement.runtimes()),
+        runtimes=len(await living(town)),
         tasks=tasks,
     )

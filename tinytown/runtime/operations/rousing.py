@@ -1,0 +1,65 @@
+"""Work brings the town to life: whoever gives some to an agent of this host needs not start a runtime first.
+
+Where a runtime lives this costs a look at a lock file, and asks Redis nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinytown.errors import TownError
+from tinytown.ids import SUPERVISOR_ID
+from tinytown.lifecycle import AgentState
+from tinytown.runtime.living import held_agents, living
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinytown.records import Agent
+    from tinytown.runtime.town import Town
+
+STARTED = "No runtime was alive: one was started in the background"
+_NONE_LIVES = "No runtime is alive: it will begin after 'tt start'"
+
+
+async def see_to(town: Town, agent: Agent) -> str | None:
+    """See that the agent begins with what it was given; says what a person should know of that.
+
+    That is why it will not begin yet, or that a runtime was started for it.
+    """
+    if agent.id == SUPERVISOR_ID and not agent.acts:
+        # Its mailbox is read by a person.
+        return None
+    name = agent.name
+    if agent.state.is_terminal:
+        return f"Agent '{name}' is {agent.state}: it will begin after 'tt restart {name}'"
+    if agent.state is AgentState.PAUSED:
+        return f"Agent '{name}' is paused: it will begin after 'tt resume {name}'"
+    if agent.state is AgentState.DRAINING:
+        return f"Agent '{name}' is ending: it will begin after 'tt restart {name}'"
+    return await rouse(town, [agent])
+
+
+async def rouse(town: Town, agents: Sequence[Agent]) -> str | None:
+    """See that a runtime lives that has these agents act, where they can; says what a person should know of that.
+
+    One is started for agents of this host, when none lives here and none elsewhere has taken them over. What they
+    were given stays stored when it cannot be started. An agent starts none: whatever comes out of its round would
+    have the environment of that round, and end with it.
+    """
+    if town.ground.state.runtime_lives():
+        return None
+    agents = [agent for agent in agents if agent.acts and agent.state is not AgentState.PAUSED]
+    host = town.ground.host
+    ours = [agent for agent in agents if agent.host == host] if town.caller.kind == "person" else []
+    if ours:
+        held = await held_agents(town, ours)
+        ours = [agent for agent in ours if agent.id not in held]
+    if not ours:
+        return None if not agents or await living(town) else _NONE_LIVES
+    from tinytown.runtime.background import ensure_runtime
+
+    try:
+        return STARTED if await ensure_runtime(town) else None
+    except TownError as error:
+        return f"It is stored, and will begin after 'tt start'. {error.message}"
