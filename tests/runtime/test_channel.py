@@ -43,6 +43,7 @@ from tinytown.ids import AgentId, TaskId, new_id
 from tinytown.runtime.channel import Channel
 from tinytown.runtime.operations.agents import Kill, kill
 from tinytown.runtime.operations.tasks import TaskEnd, complete_task
+from tinytown.runtime.seat import Received
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
 
 
@@ -271,6 +272,71 @@ async def test_it_goes_back_even_when_nobody_asks_again(made: Path, relay: Relay
         await held.ack()
         received = await town.channel.receive(ada.id)
         assert (received.message.body, received.delivery.attempt) == (Work("unheard"), 1)
+
+
+ONE_SETTLED = b"*1\r\n:1\r\n"
+
+
+async def held(town: Town, relay: Relay) -> Received:
+    """A message that was received. What is said of it next is heard, but the reply does not arrive."""
+    ada = await born(town)
+    await town.channel.send(work(ada.id))
+    received = await town.channel.receive(ada.id)
+    relay.lose(ONE_SETTLED)
+    return received
+
+
+async def test_what_is_done_with_is_not_lost_when_only_the_reply_was(made: Path, relay: Relay) -> None:
+    async with Town.connect(made) as town:
+        received = await held(town, relay)
+
+        await received.ack()
+
+        assert relay.lost == 1
+        assert await town.mailbox.waiting(received.fence.id) == 0
+        with pytest.raises(Conflict, match="settled already"):
+            await received.ack()
+
+
+async def test_what_goes_back_goes_back_once(made: Path, relay: Relay) -> None:
+    async with Town.connect(made) as town:
+        received = await held(town, relay)
+
+        await received.retry(0.05)
+
+        assert relay.lost == 1
+        with trio.fail_after(5):
+            while not await town.mailbox.waiting(received.fence.id):
+                await town.mailbox.sweep([received.fence.id])
+        again = await town.channel.receive(received.fence.id)
+        assert again.delivery.attempt == 2
+        await again.ack()
+
+
+async def test_what_is_said_again_after_an_error_is_not_lost(made: Path, relay: Relay) -> None:
+    async with Town.connect(made) as town:
+        received = await held(town, relay)
+        # No reply arrives: neither the first time nor when the connection asks again.
+        relay.loses = lambda reply: ONE_SETTLED in reply or b"*1\r\n:0\r\n" in reply
+        with pytest.raises(RedisUnreachable):
+            await received.ack()
+        relay.loses = lambda _: False
+
+        with pytest.raises(Conflict, match="settled already: it is done with"):
+            await received.retry()
+
+
+async def test_what_went_back_is_lost(made: Path, relay: Relay) -> None:
+    async with Town.connect(made) as town:
+        received = await held(town, relay)
+        # It was held longer than its lease.
+        await town.connection.execute("ZADD", town.keys("leases", received.fence.id), "XX", 0, received.delivery.tag)
+        await town.mailbox.sweep([received.fence.id])
+
+        with pytest.raises(LeaseLost, match="went back"):
+            await received.ack()
+        async with await town.channel.receive(received.fence.id) as message:
+            assert message.id == received.message.id
 
 
 async def test_bytes_that_are_no_message_are_put_aside(opened: Town) -> None:

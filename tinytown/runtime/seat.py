@@ -21,6 +21,7 @@ from tinytown.ids import AgentId, short
 from tinytown.lifecycle import AgentEvent, AgentState
 from tinytown.transport.delivery import Ack, Claim, Delivery, Fence, Outcome, Quarantine, Retry, Return
 from tinytown.transport.placement import RuntimeCard, new_runtime_id
+from tinytown.transport.postponed import postponed
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,7 +45,11 @@ class Received:
         self.message = message
 
     async def ack(self) -> None:
-        """It is done with. Raises `LeaseLost` when somebody else plays the agent by now; then it goes to them."""
+        """It is done with. Raises `LeaseLost` when somebody else plays the agent by now; then it goes to them.
+
+        After an error of the connection nobody knows whether it was heard. Say it again, here as below: what was
+        heard stays so, and is not called lost.
+        """
         await self._seats.settle(self, Ack())
 
     async def give_back(self) -> None:
@@ -160,21 +165,35 @@ class Seats:
         return [each.delivery for each in self._held.values() if each.fence == fence]
 
     async def settle(self, received: Received, outcome: Outcome) -> None:
-        """Say what became of it; `Conflict` when that was said before."""
+        """Say what became of it; `Conflict` when something else was said before, `LeaseLost` when it went back."""
         if not self.holds(received):
             raise Conflict(f"Message {received.message.id} is settled already")
         tag = received.delivery.tag
         self._settling.add(tag)
         try:
             gone = await self._town.mailbox.settle(received.fence, [(received.delivery, outcome)])
+            lies = bool(gone) and await self._lies(received)
         except LeaseLost:
             self._held.pop(tag, None)
             raise
         finally:
             self._settling.discard(tag)
         self._held.pop(tag, None)
-        if gone:
+        # Not claimed any more: it was held longer than its lease and went back, or this was heard before, from a try
+        # whose reply did not arrive (the connection repeats it). What was asked for is then so, and nothing is lost.
+        if not gone or lies is not isinstance(outcome, Ack):
+            return
+        if lies:
             raise LeaseLost(f"Message {received.message.id} went back: it was held longer than its lease")
+        raise Conflict(f"Message {received.message.id} is settled already: it is done with")
+
+    async def _lies(self, received: Received) -> bool:
+        """Whether the message waits for its agent, or is in hand under another claim."""
+        town, agent_id = self._town, received.fence.id
+        # In this order: what is put off comes into the mailbox, and not the other way round.
+        later = [message for _, message in await postponed(town.connection, town.keys, agent_id)]
+        lying = await town.mailbox.peek(agent_id, most=town.settings.limits.inbox_messages)
+        return any(message is not None and message.id == received.message.id for message in (*later, *lying))
 
     async def close(self) -> None:
         """Give everything back."""
