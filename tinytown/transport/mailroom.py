@@ -109,7 +109,7 @@ class Mailroom:
         Raises what `Store.commit` raises, `Raced` also when the mailbox holds something else by now, and `Conflict`
         when a turn holds messages of it; `by_force` takes them from the turn.
         """
-        words: list[Value] = self._store.words(change)
+        words: list[Value] = change.words(self._store.limits)
         words += (contents.agent_id, to or "", int(by_force), contents.fingerprint)
         words.append("".join("1" if each else "0" for each in kept))
         reply = await scripts.MOVE.run(self._connection, self._keys.prefix, words)
@@ -118,7 +118,7 @@ class Mailroom:
                 f"Agent {contents.agent_id} is in a turn, which holds messages of its mailbox",
                 hint="Wait for its end, or take them from it with --force.",
             )
-        self._store.judge(change, reply)
+        change.judge(reply, self._store.limits)
 
     async def _letters(self, found: Sequence[tuple[int, bytes]]) -> tuple[Letter, ...]:
         letters = [Letter(lane, raw, _decoded(raw)) for lane, raw in found]

@@ -1,25 +1,21 @@
 """Records: read, list, find by what a person types, change by compare-and-set.
 
-A change is a `Change`: which records must still be what was read, what is written, which messages go out with it,
-what the journal is told. One script does all of it or nothing. Nobody reads, modifies and writes without that
+What changes them is a `Change`; one script does all of it or nothing. Nobody reads, modifies and writes without that
 guard; a lost race is read again and decided again, by the tables of `lifecycle.py`, so it comes back as
 `IllegalTransition` naming the state the record is in by now.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from tinytown.errors import AgentNotFound, BadMessage, LeaseLost, TaskNotFound
+from tinytown.errors import AgentNotFound, BadMessage, TaskNotFound
 from tinytown.ids import SUPERVISOR_ID, SUPERVISOR_NAMES, AgentId, TaskId, is_id, resolve
-from tinytown.lifecycle import AgentState, TaskState
-from tinytown.messages import decode_json
-from tinytown.records import Agent, Event, Record, Task
-from tinytown.transport import agent_index, scripts, task_index
-from tinytown.transport.mailbox import LANE_NUMBER, checked, pairs, refuse, send_header
+from tinytown.records import Agent, Record, Task
+from tinytown.transport import scripts
+from tinytown.transport.change import Change, Raced, Seen
+from tinytown.transport.mailbox import pairs
 from tinytown.transport.questions import Question, ask
 from tinytown.transport.waiting import Waiting
 
@@ -27,143 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tinytown.config import Limits
-    from tinytown.messages import Message
-    from tinytown.transport.connection import Connection, Reply, Value
-    from tinytown.transport.delivery import Control, Fence
+    from tinytown.lifecycle import TaskState
+    from tinytown.transport.connection import Connection
+    from tinytown.transport.delivery import Fence
     from tinytown.transport.keys import Keys
 
-_HELD_STATES = frozenset({AgentState.PAUSED, AgentState.DRAINING, AgentState.STOPPED, AgentState.ERROR})
-"""In these an agent claims nothing; the claim script asks the set, not the state."""
+__all__ = ("Change", "Raced", "Seen", "Store", "in_order")
 
 _R = TypeVar("_R", bound=Record)
-
-
-class Seen(NamedTuple, Generic[_R]):
-    """A record and the very bytes it was read from.
-
-    A commit compares these, so that nothing is overwritten unread.
-    """
-
-    record: _R
-    raw: bytes
-
-    def overwrite(self, after: _R) -> bytes:
-        """The bytes to write instead. Fields that this version does not know stay as they are."""
-        known = {item.name for item in fields(after)}  # type: ignore[arg-type]
-        old = decode_json(self.raw)
-        unknown = {key: value for key, value in old.items() if key not in known} if isinstance(old, dict) else {}
-        if not unknown:
-            return after.encode()
-        return json.dumps({**after.to_json(), **unknown}, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-class Raced(Exception):
-    """A record was changed by somebody else between reading and committing; nothing was written."""
-
-
-class Change:
-    """What one commit does. Every method returns the change, so that it reads as a sentence.
-
-    `fence`, where given, guards it: nothing happens once the actor's epoch is over.
-    """
-
-    def __init__(self, keys: Keys, fence: Fence | None = None) -> None:
-        self._keys = keys
-        self.fence = fence
-        self.checks: list[tuple[str, str, bytes]] = []
-        self.taken: list[tuple[str, int, bytes]] = []
-        self.writes: list[tuple[Value, ...]] = []
-        self.messages: list[Message] = []
-        self.events: list[Event] = []
-        self.bells: list[str] = []
-
-    def create_agent(self, agent: Agent) -> Change:
-        """Write a new agent; its name must be free."""
-        key = self._keys("agent", agent.id)
-        self.checks.append((key, "!", b""))
-        self.checks.append((self._keys("names"), "-", agent.name.encode()))
-        self.writes.append(("SET", key, agent.encode()))
-        self.writes.append(("HSET", self._keys("names"), agent.name, agent.id))
-        return self._place(None, agent)
-
-    def create_supervisor(self) -> Change:
-        """Write the supervisor's record: a mailbox with a well-known id that no list of agents shows."""
-        agent = Agent.supervisor()
-        self.writes.append(("SET", self._keys("agent", agent.id), agent.encode()))
-        return self
-
-    def replace_agent(self, seen: Seen[Agent], after: Agent) -> Change:
-        """Write an agent over what was read."""
-        key = self._keys("agent", after.id)
-        self.checks.append((key, "=", seen.raw))
-        self.writes.append(("SET", key, seen.overwrite(after)))
-        return self._place(seen.record, after)
-
-    def _place(self, before: Agent | None, agent: Agent) -> Change:
-        """Put it where agents of its state are looked for."""
-        self.writes += agent_index.index_writes(self._keys, before, agent)
-        verb = "SADD" if agent.state in _HELD_STATES else "SREM"
-        self.writes.append((verb, self._keys("held"), agent.id))
-        if agent.state is AgentState.STARTING and self.fence is None:
-            # Under a fence a runtime has it already.
-            self.writes.append(("SADD", self._keys("unplaced"), agent.id))
-        return self
-
-    def create_task(self, task: Task) -> Change:
-        """Write a new task."""
-        key = self._keys("task", task.id)
-        self.checks.append((key, "!", b""))
-        self.writes.append(("SET", key, task.encode()))
-        self.writes += task_index.index_writes(self._keys, None, task)
-        return self
-
-    def replace_task(self, seen: Seen[Task], after: Task) -> Change:
-        """Write a task over what was read."""
-        key = self._keys("task", after.id)
-        self.checks.append((key, "=", seen.raw))
-        self.writes.append(("SET", key, seen.overwrite(after)))
-        self.writes += task_index.index_writes(self._keys, seen.record, after)
-        return self
-
-    def require_task(self, seen: Seen[Task]) -> Change:
-        """The task must still be what was read."""
-        self.checks.append((self._keys("task", seen.record.id), "=", seen.raw))
-        return self
-
-    def write(self, *words: Value) -> Change:
-        """One more write command on a key of this town."""
-        self.writes.append(words)
-        return self
-
-    def require_absent(self, key: str) -> Change:
-        """The key must not exist."""
-        self.checks.append((key, "!", b""))
-        return self
-
-    def take(self, agent_id: AgentId, lane: int, raw: bytes) -> Change:
-        """Be done with a message that lies in this lane (1 is the first that is read) of this agent."""
-        self.taken.append((agent_id, lane, raw))
-        return self
-
-    def send(self, message: Message) -> Change:
-        """Send a message with it."""
-        self.messages.append(message)
-        return self
-
-    def control(self, agent_id: AgentId, control: Control) -> Change:
-        """Tell an actor, past its lanes, and wake it."""
-        self.writes.append(("RPUSH", self._keys("control", agent_id), control.encode()))
-        return self.ring(agent_id)
-
-    def ring(self, agent_id: str) -> Change:
-        """Wake whoever listens for this agent."""
-        self.bells.append(agent_id)
-        return self
-
-    def tell(self, event: Event) -> Change:
-        """Append to the journal."""
-        self.events.append(event)
-        return self
 
 
 class Store:
@@ -197,45 +64,8 @@ class Store:
         fence it is done on a full server, too: a turn that is over must be told, or its messages could never leave.
         """
         script = scripts.COMMIT if change.fence is None else scripts.FINISH
-        self.judge(change, await script.run(self._connection, self._keys.prefix, self.words(change)))
-
-    def judge(self, change: Change, reply: Reply) -> None:
-        """Raise what the reply of a committing script means, as `commit` does."""
-        code, *rest = cast("list[int | bytes]", reply)
-        if code == 0:
-            raise Raced
-        if code == -4:
-            raise LeaseLost(f"Agent {change.fence.id if change.fence else ''} is held by somebody else")
-        if code != 1:
-            refused = cast("bytes", rest[0]).decode()
-            to = next((message.to for message in change.messages if message.id == refused), refused)
-            refuse(cast("int", code), to, self._limits)
-
-    def words(self, change: Change) -> list[Value]:
-        """The arguments of a committing script."""
-        fence = change.fence
-        words: list[Value] = [*send_header(self._limits)]
-        words += (fence.id, fence.epoch) if fence else ("", "")
-        words.append(len(change.checks))
-        for check in change.checks:
-            words += check
-        words.append(len(change.taken))
-        for taken in change.taken:
-            words += taken
-        words.append(len(change.writes))
-        for write in change.writes:
-            words += (len(write), *write)
-        words.append(len(change.messages))
-        for message in change.messages:
-            raw = checked(message, self._limits)
-            words += (message.to, LANE_NUMBER[message.priority], message.id, int(message.rings()), raw)
-        events = [*change.events, *(_sent(message) for message in change.messages)]
-        words.append(len(events))
-        for event in events:
-            fields = event.to_fields()
-            words += (len(fields), *fields)
-        words += (len(change.bells), *change.bells)
-        return words
+        words = change.words(self._limits)
+        change.judge(await script.run(self._connection, self._keys.prefix, words), self._limits)
 
     async def agents(self) -> list[Agent]:
         """Every agent but the supervisor, in the order of creation."""
@@ -407,12 +237,3 @@ def _sound(decode: Callable[[bytes], _R], raws: Iterable[bytes | None]) -> list[
                 # One damaged record must not hide the others; `tt doctor` lists it.
                 continue
     return records
-
-
-def _sent(message: Message) -> Event:
-    return Event(
-        "message.sent",
-        agent=message.to,
-        message=message.id,
-        detail=f"{message.body.type} from {message.sender}",
-    )
