@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 import trio
-from github_server import START, Call, FakeGitHub, Reply, serving
+from github_server import START, Call, FakeGitHub, Reply
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -55,11 +55,9 @@ class Apps:
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        fake.issue("o/r#1", "One")
-        yield fake
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    hub.issue("o/r#1", "One")
+    return hub
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
-from github_server import START, FakeGitHub, Reply, serving
+from github_server import START, FakeGitHub, Reply
 
 from tinytown.actors.missions.github.changes import (
     SILENT_FOR,
@@ -27,17 +26,9 @@ MERGED = MergeOutcome("merged")
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        fake.issue("o/r#1")
-        yield fake
-
-
-@pytest.fixture
-async def github(hub: FakeGitHub) -> AsyncIterator[GitHub]:
-    async with hub.client() as client:
-        yield client
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    hub.issue("o/r#1")
+    return hub
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
-from github_server import SECRET, FakeGitHub, serving
+from github_server import SECRET, FakeGitHub
 
 from tinytown.actors.missions.github.client import GitHub
 from tinytown.actors.missions.github.clients import Clients
@@ -20,11 +19,9 @@ ISSUE = "/repos/o/r/issues/1"
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        fake.issue("o/r#1", "One")
-        yield fake
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    hub.issue("o/r#1", "One")
+    return hub
 
 
 def gh(folder: Path, *, counted: bool = False) -> str:

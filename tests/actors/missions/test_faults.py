@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 
@@ -29,18 +28,10 @@ ITEM = WorkItem(MissionId("m"), "One", "implement", key="o/r#1", branch="tt/abc/
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        fake.issue("o/r#1", "One")
-        fake.pull("o/r#2", "tt/abc/1-one")
-        yield fake
-
-
-@pytest.fixture
-async def github(hub: FakeGitHub) -> AsyncIterator[GitHub]:
-    async with hub.client() as client:
-        yield client
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    hub.issue("o/r#1", "One")
+    hub.pull("o/r#2", "tt/abc/1-one")
+    return hub
 
 
 async def test_an_answer_that_never_comes_is_given_up_and_asked_for_again(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from github_server import FakeGitHub, Reply, serving
+from github_server import FakeGitHub, Reply
 
 from tinytown.actors.missions.github.client import GitHub
 from tinytown.actors.missions.github.failures import GitHubFailed, GitHubLimited
@@ -23,17 +21,9 @@ TRAILER = "Tinytown-Work-Item: item-1"
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        fake.issue("o/r#1")
-        yield fake
-
-
-@pytest.fixture
-async def github(hub: FakeGitHub) -> AsyncIterator[GitHub]:
-    async with hub.client() as client:
-        yield client
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    hub.issue("o/r#1")
+    return hub
 
 
 async def found(github: GitHub, result: str) -> int | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
-from github_server import SECRET, START, FakeGitHub, Reply, serving
+from github_server import SECRET, START, FakeGitHub, Reply
 
 from tinytown.actors.missions.github.answers import Data
 from tinytown.actors.missions.github.budget import Budget
@@ -32,17 +31,9 @@ HOME = Repository("github.com", "o", "r")
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        fake.issue("o/r#1", "One", "Depends on #2")
-        yield fake
-
-
-@pytest.fixture
-async def github(hub: FakeGitHub) -> AsyncIterator[GitHub]:
-    async with hub.client() as client:
-        yield client
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    hub.issue("o/r#1", "One", "Depends on #2")
+    return hub
 
 
 ISSUE = "/repos/o/r/issues/1"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from github_server import FakeGitHub, Reply, serving
+from github_server import FakeGitHub, Reply
 
 from tinytown.actors.missions.compiler import Issue
 from tinytown.actors.missions.github.client import TRIES, GitHub
@@ -20,22 +18,14 @@ MANY = [Reference(HOME, number) for number in range(1, FEW + 11)]
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        for reference in MANY:
-            fake.issue(reference.key, f"Title {reference.number}", f"Body {reference.number}", labels=["test", "big"])
-        fake.issue("a/b#5", "Away", association="NONE").close()
-        fake.issue("o/r#3", "Three", blocked_by=["o/r#1", "a/b#5"])
-        fake.issue("o/r#4", "Four", author="stranger", association="NONE").close("not_planned")
-        fake.pull("o/r#90", title="A pull request")
-        yield fake
-
-
-@pytest.fixture
-async def github(hub: FakeGitHub) -> AsyncIterator[GitHub]:
-    async with hub.client() as client:
-        yield client
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    for reference in MANY:
+        hub.issue(reference.key, f"Title {reference.number}", f"Body {reference.number}", labels=["test", "big"])
+    hub.issue("a/b#5", "Away", association="NONE").close()
+    hub.issue("o/r#3", "Three", blocked_by=["o/r#1", "a/b#5"])
+    hub.issue("o/r#4", "Four", author="stranger", association="NONE").close("not_planned")
+    hub.pull("o/r#90", title="A pull request")
+    return hub
 
 
 def issue(found: dict[Reference, Issue | TownError], key: str) -> Issue:

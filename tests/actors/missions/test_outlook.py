@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
-from github_server import FakeGitHub, Reply, serving
+from github_server import FakeGitHub, Reply
 from towns import Parts
 from twin import Twin
 
@@ -113,10 +113,9 @@ class Course:
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[FakeGitHub]:
-    async with serving() as fake:
-        fake.issue("o/r#1", "Design", "What to do")
-        yield fake
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    hub.issue("o/r#1", "Design", "What to do")
+    return hub
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from github_server import FakeGitHub, Reply, serving
+from github_server import FakeGitHub, Reply
 
 from tinytown.actors.missions.github.client import TRIES
 from tinytown.actors.missions.github.failures import GitHubFailed
@@ -22,13 +21,6 @@ from tinytown.actors.missions.github.queries import query
 from tinytown.actors.missions.references import Reference, Repository
 
 HOME = Repository("github.com", "o", "r")
-
-
-@pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        yield fake
 
 
 def ref(number: int) -> Reference:

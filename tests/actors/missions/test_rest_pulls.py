@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from github_server import FakeGitHub, Reply, serving
+from github_server import FakeGitHub, Reply
 
 from tinytown.actors.missions.github import pulls, reading, rest_pulls
 from tinytown.actors.missions.github.client import GitHub
@@ -21,19 +20,6 @@ from tinytown.runtime.demo.forge import Pull, documents
 
 HOME = Repository("github.com", "o", "r")
 ONE = Reference(HOME, 1)
-
-
-@pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def github(hub: FakeGitHub) -> AsyncIterator[GitHub]:
-    async with hub.client() as client:
-        yield client
 
 
 def at_work(hub: FakeGitHub, key: str) -> Pull:

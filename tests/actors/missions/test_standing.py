@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from github_server import FakeGitHub, Reply, serving
+from github_server import FakeGitHub, Reply
 
 from tinytown.actors.missions.github.client import GitHub
 from tinytown.actors.missions.github.failures import GitHubDenied, GitHubFailed, GitHubLimited
@@ -27,23 +25,15 @@ EXPECTED = [
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        fake.issue("o/r#1")
-        fake.issue("o/r#2").close()
-        fake.issue("o/r#3").close("not_planned")
-        fake.pull("o/r#4")
-        fake.pull("o/r#5").close()
-        fake.pull("o/r#6").merge()
-        fake.issue("a/b#9").close()
-        yield fake
-
-
-@pytest.fixture
-async def github(hub: FakeGitHub) -> AsyncIterator[GitHub]:
-    async with hub.client() as client:
-        yield client
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    hub.issue("o/r#1")
+    hub.issue("o/r#2").close()
+    hub.issue("o/r#3").close("not_planned")
+    hub.pull("o/r#4")
+    hub.pull("o/r#5").close()
+    hub.pull("o/r#6").merge()
+    hub.issue("a/b#9").close()
+    return hub
 
 
 def refs(keys: list[str]) -> list[Reference]:

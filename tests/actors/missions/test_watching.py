@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from github_server import FakeGitHub, Reply, serving
+from github_server import FakeGitHub, Reply
 from plans import NOW, agent, mission_of, planned
 
 from tinytown.actors.missions import outcomes
@@ -253,12 +252,10 @@ def test_what_began_at_different_times_is_looked_at_together() -> None:
 
 
 @pytest.fixture
-async def hub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeGitHub]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    async with serving() as fake:
-        for number in range(1, 101):
-            fake.pull(f"o/r#{number}")
-        yield fake
+def hub(hub: FakeGitHub) -> FakeGitHub:
+    for number in range(1, 101):
+        hub.pull(f"o/r#{number}")
+    return hub
 
 
 def opened_one_after_the_other() -> list[Watch]:
