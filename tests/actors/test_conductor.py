@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from tinytown.actors.conductor import note
 from tinytown.actors.drivers.text import TurnResult
 from tinytown.ids import SUPERVISOR_ID
-from tinytown.lifecycle import AgentState, TaskState
+from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import (
     AckType,
     Confirmation,
@@ -116,6 +116,18 @@ async def test_the_person_is_told_once_when_nobody_works_for_the_goal(clock: Moc
     assert told[0].startswith("The goal is open, and nobody works for it")
     assert await stage.waiting(agent) == told
     assert len(stage.cli.runs) == 2
+
+
+async def test_nobody_works_for_it_where_all_have_ended_that_have_work(clock: MockClock, stage: Stage) -> None:
+    gone = await stage.agent("gone")
+    await stage.store.update_agent(gone.id, lambda agent: agent.after(AgentEvent.STOP))
+    for task in (Task("left behind").assign(gone.id), Task("for nobody")):
+        await stage.store.commit(stage.store.change().create_task(task))
+
+    agent, _, _ = await conducting(stage)
+
+    (told,) = await stage.waiting(agent)
+    assert told.startswith("The goal is open, and nobody works for it")
 
 
 async def test_it_ends_when_the_person_cancels_the_goal(clock: MockClock, stage: Stage) -> None:

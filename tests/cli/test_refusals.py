@@ -41,7 +41,14 @@ def test_the_directory_that_has_no_town_is_named_as_it_was_typed(person: Person)
             "Error: Too many arguments for 'tt kill': more\nHint: Put a text into quotes. See: tt kill --help\n",
         ),
         ("task", "Error: 'tt task' needs a command\nHint: See: tt task --help\n"),
-        ("spawn bob --max-rounds many", None),
+        (
+            "spawn bob --max-rounds many",
+            'Error: Invalid value for --max-rounds: "many" is no whole number\nHint: See: tt spawn --help\n',
+        ),
+        (
+            "wait bob --timeout 5m",
+            'Error: Invalid value for --timeout: "5m" is no number\nHint: See: tt wait --help\n',
+        ),
         ("send bob hi --query --ack", None),
         ("inbox bob --all", None),
         ("task list --state lost", None),

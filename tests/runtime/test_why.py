@@ -9,7 +9,7 @@ from runtime_parts import add, move, place, worker
 
 from tinytown import times
 from tinytown.errors import AmbiguousId, NotFound
-from tinytown.ids import AgentId, TaskId, short
+from tinytown.ids import SUPERVISOR_ID, AgentId, TaskId, short
 from tinytown.lifecycle import AgentEvent, AgentState
 from tinytown.messages import Message, Priority, TaskAssign, Work
 from tinytown.records import Agent, Task
@@ -155,6 +155,23 @@ def test_the_conductor_waits_for_a_person(town: Town) -> None:
 
     assert (found.fact, found.advice) == (Fact.FOR_A_PERSON, "tt inbox conductor")
     assert "1 message for a person to read" in found.sentence
+
+
+def test_a_conductor_at_rest_says_what_wakes_it(town: Town) -> None:
+    def resting(agent: Agent) -> Agent:
+        return replace(agent, name="conductor", cli="claude", state=AgentState.IDLE, host="elsewhere")
+
+    agent = run_sync(town.store.update_agent(SUPERVISOR_ID, resting))
+    assert ask(town, "conductor").fact is Fact.NO_RUNTIME
+    place(town, agent)
+    run_sync(send(town, Send("conductor", "look at this", SendKind.INFO)))
+
+    found = ask(town, "conductor")
+
+    assert found.fact is Fact.FOR_A_PERSON
+    assert found.sentence == (
+        "Agent 'conductor' rests until an agent reports to it or a person speaks to it; 1 message waits in its inbox."
+    )
 
 
 # Tasks.

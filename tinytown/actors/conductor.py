@@ -177,10 +177,12 @@ class Conducting:
             return None
 
     async def _is_awaiting(self, goal: Task) -> bool:
-        if await self._store.tasks(TaskState.PENDING):
+        """Whether somebody is there whose work may come to something."""
+        alive = {agent.id for agent in await self._store.agents() if not agent.state.is_terminal}
+        if alive and await self._store.tasks(TaskState.PENDING):
             return True
-        working = [*await self._store.tasks(TaskState.ASSIGNED), *await self._store.tasks(TaskState.RUNNING)]
-        return any(task.id != goal.id for task in working)
+        given = [*await self._store.tasks(TaskState.ASSIGNED), *await self._store.tasks(TaskState.RUNNING)]
+        return any(task.id != goal.id and task.assigned_to in alive for task in given)
 
 
 FIRST_WORDS = "Read the file {path}: it says who you are and how the town stands. Then begin as it says."

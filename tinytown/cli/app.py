@@ -44,6 +44,10 @@ TITLE = "Tinytown - Simple multi-agent orchestration using Redis"
 _LITERAL = re.compile(r"-+(?:[^A-Za-z0-9-].*)?", re.DOTALL)
 """What begins with a dash and can be no option: `-`, and texts like `- first point`."""
 
+_NO_NUMBER = re.compile(r'unable to convert (".*") into (int|float)$', re.DOTALL)
+_NUMBERS = {"int": "no whole number", "float": "no number"}
+"""What cyclopts says in words of a programmer, and what a person reads."""
+
 _DLQ_HELP = "Messages that failed too often: list, show, retry, drop.\n\nExample: tt dlq"
 
 _TRUST_HELP = "What tinytown.toml may run: show, accept, revoke.\n\nExample: tt trust"
@@ -240,4 +244,5 @@ def _explained(error: CycloptsError) -> Invalid:
         extra = " ".join(error.unused_tokens or ())
         return Invalid(f"Too many arguments for '{chain}': {extra}", hint=f"Put a text into quotes. {hint}")
     message, _, _ = str(error).replace(_MARK, "").partition(" Available commands:")
-    return Invalid(message.removesuffix("."), hint=hint)
+    message = _NO_NUMBER.sub(lambda found: f"{found[1]} is {_NUMBERS[found[2]]}", message.removesuffix("."))
+    return Invalid(message, hint=hint)

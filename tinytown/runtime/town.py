@@ -43,7 +43,8 @@ class Town:
     ...     async with Town.connect(".") as town:
     ...         worker = await town.spawn_agent("worker-1", cli="claude")
     ...         task_id = await worker.assign("Write the tests of the parser")
-    ...         agent = await worker.wait()
+    ...         task = await worker.wait_task(task_id)
+    ...         print(task.state, task.result)
 
     `notices` are lines that a person should see. `nursery` is None on a connection for one thread.
     """

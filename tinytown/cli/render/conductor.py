@@ -25,9 +25,8 @@ def started(result: Conducted, log: str, *, detached: bool) -> list[str]:
     ]
     if result.resumed:
         lines.append("   It goes on where the last one ended.")
-    if not detached:
-        return [*lines, "   Waiting for its end; Ctrl-C ends it."]
-    return [*lines, "   What it has for you waits in: tt inbox conductor"]
+    lines.append("   What it has for you waits in: tt inbox conductor")
+    return lines if detached else [*lines, "   Waiting for its end; Ctrl-C ends it."]
 
 
 def attended(found: Attended, context: str) -> list[str]:

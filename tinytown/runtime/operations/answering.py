@@ -117,7 +117,10 @@ async def dismiss(town: Town, request: Dismiss) -> Dismissed:
     """
     wanted = list(dict.fromkeys(request.messages))
     if not 1 <= len(wanted) <= MOST_DISMISSED:
-        raise Invalid(f"{len(wanted)} messages are named; expected 1 to {MOST_DISMISSED}")
+        raise Invalid(
+            f"{len(wanted)} messages are named; expected 1 to {MOST_DISMISSED}",
+            hint="Name their ids, as 'tt inbox' shows them.",
+        )
     while True:
         chosen = await _chosen(town, wanted)
         if not all(is_note(message) for _, message in chosen) and (await town.store.agent(SUPERVISOR_ID)).acts:

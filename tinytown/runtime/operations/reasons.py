@@ -87,7 +87,7 @@ class Situation:
 def of_agent(seen: Situation) -> Reason:
     """The one reason for what the agent does, or does not."""
     if seen.agent.id == SUPERVISOR_ID:
-        if (reason := _of_conductor(seen.agent)) is not None:
+        if (reason := _of_conductor(seen)) is not None:
             return reason
         return Reason(Fact.FOR_A_PERSON, f"has {_messages(seen.waiting)} for a person to read", "tt inbox conductor")
     for ask in _QUESTIONS:
@@ -97,16 +97,30 @@ def of_agent(seen: Situation) -> Reason:
     return Reason(Fact.NOTHING_WAITS, "is idle: nothing waits in its mailbox", f"tt assign {seen.agent.name} '...'")
 
 
-def _of_conductor(agent: Agent) -> Reason | None:
+def _of_conductor(seen: Situation) -> Reason | None:
     """What holds of it besides its mailbox, which a person reads, too."""
+    agent = seen.agent
     if agent.state is AgentState.ERROR:
         why = f": {one_line(agent.reason, 200)}" if agent.reason else ""
         return Reason(Fact.ERROR, f"is in error{why}", "Mend the cause, then: tt conductor --detach")
-    if agent.acts and agent.state is AgentState.PAUSED:
+    if not agent.acts:
+        return None
+    if agent.state is AgentState.PAUSED:
         return Reason(Fact.PAUSED, "is paused and takes no turn until it is resumed", f"tt resume {agent.name}")
-    if agent.acts and agent.in_round:
-        return Reason(Fact.WORKING, "works on its goal", f"tt logs {agent.name} --follow")
-    return None
+    for ask in (_no_runtime, _at_its_goal, _starting, _backoff):
+        if (reason := ask(seen)) is not None:
+            return reason
+    return Reason(
+        Fact.FOR_A_PERSON,
+        f"rests until an agent reports to it or a person speaks to it; {_messages(seen.waiting)} "
+        f"{_wait(seen.waiting)} in its inbox",
+        "Read them with 'tt inbox', and speak to it with: tt send conductor '...'",
+    )
+
+
+def _at_its_goal(seen: Situation) -> Reason | None:
+    agent = seen.agent
+    return Reason(Fact.WORKING, "works on its goal", f"tt logs {agent.name} --follow") if agent.in_round else None
 
 
 def _asked_of_it(seen: Situation) -> Reason | None:
