@@ -21,13 +21,14 @@ from trio.testing import MockClock
 
 from tinytown.actors.processes import RUNTIME_MARK, TOWN_MARK
 from tinytown.errors import NotInitialized
-from tinytown.ids import new_id
+from tinytown.ids import SUPERVISOR_ID, new_id
 from tinytown.lifecycle import AgentState, TaskState
-from tinytown.messages import Message, TaskAssign
+from tinytown.messages import Message, TaskAssign, Work
 from tinytown.records import Task
 from tinytown.runtime.ground import survey
 from tinytown.runtime.serve import LINGER, Runtime, _end_when_idle, run, serve
 from tinytown.transport.delivery import Control, ControlKind
+from tinytown.transport.mailbox import Mailbox
 from tinytown.transport.store import Store
 
 FAKE = f"{sys.executable} {Path(__file__).parents[1] / 'fake_cli.py'}"
@@ -68,6 +69,31 @@ def begin_round(town: LivingTown) -> None:
     """Send a message and wait until a CLI works on it."""
     town.send(1)
     wait_until(town.handled, what="the round to begin")
+
+
+def test_what_agents_were_handed_on_a_connection_that_broke_is_found_when_there_is_a_new_one(
+    living: LivingTown,
+) -> None:
+    names = [f"agent{number}" for number in range(20)]
+    living.spawn(*names)
+    runtime = living.start().wait_ready()
+    standing = living.ground.keys("standing")
+    wait_until(lambda: living.redis("HLEN", standing) == len(names), what="everybody to wait")
+    limits = living.ground.settings.limits
+
+    with runtime.frozen():
+        # More than the socket holds: the last of it has not left the server when the connection breaks.
+        for number, agent in enumerate(living.agents):
+            message = Message(SUPERVISOR_ID, agent.id, Work(f"note id-{number:04d} {'x' * 15_000}"))
+            living.ask(lambda wire, message=message: Mailbox(wire, living.ground.keys, limits).send(message))
+        assert len(living.in_flight()) == len(names)
+        living.redis("CLIENT", "KILL", "TYPE", "pubsub")
+
+    # Long before the lease of what was handed over has passed.
+    assert living.ground.settings.runtime.message_lease >= 60
+    wait_until(lambda: len(living.handled()) == len(names), within=30, what="the lost ones to be found")
+    wait_until(lambda: living.left() == 0, what="all to be settled")
+    assert set(living.handled().values()) == {1}
 
 
 def test_a_runtime_works_and_a_signal_ends_it_cleanly(living: LivingTown) -> None:
