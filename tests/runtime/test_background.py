@@ -79,6 +79,14 @@ def test_one_that_died_is_replaced_though_its_lease_goes_on(served: Town) -> Non
     assert len(set(runtimes(served)) - {first}) == 1
 
 
+def test_no_module_of_the_project_is_imported(served: Town) -> None:
+    planted = served.root / "json.py"
+    planted.write_text("import os; os._exit(3)")
+
+    assert run_sync(ensure_runtime(served))
+    assert len(runtimes(served)) == 1
+
+
 async def test_many_at_once_start_one(made: Path) -> None:
     import trio
 

@@ -64,7 +64,8 @@ async def _one_lives(town: Town) -> bool:
 
 def runtime_command(town: Town) -> list[str]:
     """The command line of a runtime of this town."""
-    return [sys.executable, "-m", "tinytown.cli.main", "start", "--town", str(town.root)]
+    # -P: it starts in the project, which may have come from anywhere, and whose modules are not ours.
+    return [sys.executable, "-P", "-m", "tinytown.cli.main", "start", "--town", str(town.root)]
 
 
 def _start(town: Town, command: Sequence[str]) -> None:
