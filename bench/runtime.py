@@ -5,7 +5,8 @@
 Memory is what `tt start` holds more with `--agents` idle agents than with none. CPU is that of a runtime with
 `--many` idle agents, the lifeline's walks and the heartbeat included. The delay is from the moment the assignment
 is sent to the first instruction of the agent's CLI, which writes the time: once from a program that holds a
-connection, once from the start of a `tt assign` process. All on a real server with the default durability.
+connection, once from the start of a `tt assign` process that the runtime's fork server does, once from one that does
+it itself. All on a real server with the default durability.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from living import LivingTown, RuntimeProcess, wait_until  # noqa: E402
 
+from tinytown.cli.forkclient import SOCKET_NAME  # noqa: E402
 from tinytown.ids import SUPERVISOR_ID  # noqa: E402
 from tinytown.messages import Message, TaskAssign  # noqa: E402
 from tinytown.records import Agent, Task  # noqa: E402
@@ -38,6 +40,9 @@ SETTLED = 6.0
 """Seconds: a walk of the lifeline, and less than a runtime without agents stays."""
 
 TT = Path(sys.executable).with_name("tt")
+
+COLD = {"PYTHON_OF_ANOTHER_KIND": "1"}
+"""See `startup.py`."""
 
 
 @contextmanager
@@ -141,7 +146,9 @@ def measure_assign(count: int) -> None:
         with BlockingConnection(town.ground.address) as connection:
             store = store_on(town, connection)
             show("assign, from a program", delays(town, stamps, count, lambda: hand_out(town, store)))
+        wait_until((town.ground.state.directory / SOCKET_NAME).exists)
         show("assign, from `tt assign`", delays(town, stamps, count, lambda: tt_assign(town)))
+        show("assign, from a cold `tt assign`", delays(town, stamps, count, lambda: tt_assign(town, **COLD)))
 
 
 def delays(town: LivingTown, stamps: Path, count: int, assign: Callable[[], None]) -> list[float]:
@@ -164,8 +171,9 @@ def hand_out(town: LivingTown, store: Store) -> None:
     run_sync(store.commit(store.change().create_task(task).send(message)))
 
 
-def tt_assign(town: LivingTown) -> None:
-    subprocess.run([TT, "assign", "ada", "do it"], cwd=town.root, check=True, stdout=subprocess.DEVNULL)
+def tt_assign(town: LivingTown, **more: str) -> None:
+    environ = {**os.environ, **more}
+    subprocess.run([TT, "assign", "ada", "do it"], cwd=town.root, env=environ, check=True, stdout=subprocess.DEVNULL)
 
 
 def show(what: str, found: list[float]) -> None:

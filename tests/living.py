@@ -48,6 +48,20 @@ def wait_until(true: Callable[[], Any], *, what: str = "", within: float = LONG)
     return found
 
 
+def servers_of(state: Path) -> list[int]:
+    """The fork servers that live, or begin to, with this state directory."""
+    return [pid for pid in (process.pid for process in all_processes() if not process.zombie) if _serves(pid, state)]
+
+
+def _serves(pid: int, state: Path) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    # Its children have its command line, too, and its session; it alone leads that.
+    return b"tinytown.cli.forkserver" in words and os.fsencode(state) in words and os.getsid(pid) == pid
+
+
 class RuntimeProcess:
     """`tt start` in a process of its own. What it prints goes to a log beside the project."""
 
@@ -179,6 +193,7 @@ class LivingTown:
         for runtime in self.runtimes:
             runtime.close()
         wait_until(lambda: not self.children(), what="the last children to end")
+        wait_until(lambda: not servers_of(self.ground.state.directory), what="the fork server to end")
         if self.ground.server is not None:
             self.ground.server.stop()
 

@@ -10,15 +10,13 @@ The Python API, under trio. Everything named here is public; nothing else of the
 ...         task = await worker.wait_task(task_id)
 ...         print(task.state, task.result)
 
-Names are loaded when they are first used, so that `tt`, which imports this package too, starts quickly.
+Names are loaded when they are first used, so that `tt`, which imports this package too, starts quickly. Not even
+`typing` is imported, which takes longer than Python itself.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from tinytown.version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tinytown.config import Settings
     from tinytown.errors import (

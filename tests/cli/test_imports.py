@@ -38,7 +38,24 @@ def imported(person: Person, *arguments: str) -> set[str]:
     return set(done.stderr.strip().splitlines()[-1].split("\0"))
 
 
-def test_hot_commands_import_nothing_heavy(town_dir: Person) -> None:
+PRELOADED = """
+import sys
+from tinytown.cli import forkserver
+for name in forkserver.PRELOADED:
+    __import__(name)
+print(*sys.modules)
+"""
+CLIENT = """
+import sys
+before = set(sys.modules)
+from tinytown.cli import main
+assert main.forkclient.hand_over(["tt", "status"]) is None
+print(*(set(sys.modules) - before))
+"""
+
+
+def test_hot_commands_import_nothing_heavy_and_nothing_that_a_fork_server_has_not(town_dir: Person) -> None:
+    preloaded = set(subprocess.check_output([sys.executable, "-c", PRELOADED], text=True).split())
     town_dir.agent("bob")
     task = town_dir.tt("assign", "bob", "work", "--json").json["id"]
     for line in (
@@ -46,14 +63,28 @@ def test_hot_commands_import_nothing_heavy(town_dir: Person) -> None:
         ["inbox", "--all"], ["send", "bob", "hi"], ["send", "bob", "--query", "hi", "--json"],
         ["assign", "bob", "work"], ["task", "show", task], ["task", "list"], ["task", "complete", task],
     ):  # fmt: skip
-        assert imported(town_dir, *line) & {*HEAVY, "tinytown.web"} == set(), line
+        found = imported(town_dir, *line)
+        assert found & {*HEAVY, "tinytown.web"} == set(), line
+        assert found <= preloaded, line
+
+
+def test_the_client_of_a_fork_server_imports_next_to_nothing(town_dir: Person) -> None:
+    command = [sys.executable, "-c", CLIENT]
+    found = set(subprocess.check_output(command, text=True, cwd=town_dir.directory, env=town_dir.environ).split())
+
+    assert {name for name in found if not name.startswith("tinytown")} <= {"_locale", "_socket", "errno", "gc"}
+    assert {name for name in found if name.startswith("tinytown")} == {
+        "tinytown", "tinytown.version", "tinytown.cli", "tinytown.cli.main", "tinytown.cli.forkclient",
+        "tinytown.transport", "tinytown.transport.whereabouts",
+    }  # fmt: skip
 
 
 def test_the_version_imports_no_operation(person: Person) -> None:
     found = imported(person, "--version")
 
     assert found & HEAVY == set()
-    assert not [name for name in found if name.startswith(("tinytown.runtime", "tinytown.transport"))]
+    ours = {name for name in found if name.startswith(("tinytown.runtime", "tinytown.transport."))}
+    assert ours == {"tinytown.transport.whereabouts"}
 
 
 @pytest.mark.parametrize("module", ["tinytown.cli.main", "tinytown.web.main"])

@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tinytown.cli import requests
+from tinytown.cli.forkclient import TOWN_OPTIONS
 from tinytown.cli.invocation import Common, Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _COMMON_FLAGS = {"--json": "json", "--verbose": "verbose", "-v": "verbose"}
-_COMMON_VALUES = {"--town": "town", "-t": "town"}
+_COMMON_VALUES = dict.fromkeys(TOWN_OPTIONS, "town")
 
 
 class _Given(NamedTuple):
@@ -106,12 +107,20 @@ def bind(argv: Sequence[str]) -> Invocation | None:
     """
     if list(argv) == ["--version"]:
         return Invocation("--version")
+    found = _read(argv)
+    return None if found is None else found[0].ask(found[1])
+
+
+def covers(argv: Sequence[str]) -> bool:
+    """Whether these arguments are a plain form of a hot command, well-formed if perhaps not meant."""
+    return _read(argv) is not None
+
+
+def _read(argv: Sequence[str]) -> tuple[_Form, _Given] | None:
     words = tuple(argv[:2]) if argv and argv[0] == "task" else tuple(argv[:1])
     form = _FORMS.get(words)
-    if form is None:
-        return None
-    given = _sort(argv[len(words) :], form)
-    return None if given is None else form.ask(given)
+    given = None if form is None else _sort(argv[len(words) :], form)
+    return None if form is None or given is None else (form, given)
 
 
 def _sort(rest: Sequence[str], form: _Form) -> _Given | None:

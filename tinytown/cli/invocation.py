@@ -11,11 +11,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from tinytown.transport.whereabouts import beginning
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-TOWN_VARIABLE = "TINYTOWN_TOWN"
-"""Where an agent's runtime says which town it belongs to: its CLI may work in any directory."""
 
 ACTIONS: dict[str, str] = {
     "init": "town:init",
@@ -110,8 +109,8 @@ class Common(NamedTuple):
 
     @property
     def start(self) -> str:
-        """Where to look for the town: as typed, else what the environment says, else here."""
-        return self.town or os.environ.get(TOWN_VARIABLE) or "."
+        """Where to look for the town."""
+        return beginning(self.town, os.environ)
 
 
 class Invocation(NamedTuple):

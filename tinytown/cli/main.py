@@ -1,25 +1,27 @@
 """The entry point of `tt`: read the command line, do what it asks, end with the documented exit status.
 
-The hot commands must start fast: what is imported here is paid by every one of them. A command line that the fast
-path understands never meets the grammar; any doubt, help included, goes there.
+The hot commands must start fast: what is imported here is paid by every one of them. Where a runtime lives, another
+process does one for us (`forkclient`). A command line that the fast path understands never meets the grammar; any
+doubt, help included, goes there.
 """
-
-from __future__ import annotations
 
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
 
+from tinytown.cli import forkclient
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run `tt` with these arguments, by default those of the process; gives the exit status."""
     try:
         try:
-            status = _run(sys.argv[1:] if argv is None else list(argv))
+            done = forkclient.hand_over(sys.argv) if argv is None else None
+            status = _run(sys.argv[1:] if argv is None else list(argv)) if done is None else done
             if sys.stdout is not None:
                 sys.stdout.flush()
         except BaseException as error:
@@ -57,11 +59,16 @@ def _leave(status: int) -> None:
     What was to be written has been; a server that was started lives in a session of its own.
     """
     try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        flush()
     finally:
         os._exit(status)
+
+
+def flush() -> None:
+    """Write what is still to be written."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
 
 
 def _conclude(error: BaseException) -> int:

@@ -6,6 +6,7 @@
         └ plumbing nursery              flushes of grouped requests, the spare shim
           └ runtime nursery             heartbeat, lifeline, scheduler (permanent), signals
             └ supervisor nursery        one child an agent (transient)
+              └ companion nursery       a process that may die and is started again
 
 A permanent child that fails ends the runtime loudly; agents fail by themselves. The first SIGINT, SIGTERM or
 SIGHUP lets running turns end within the grace; a second one cuts them now, a third kills what still runs. What is
@@ -20,6 +21,7 @@ import time
 import traceback
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -28,6 +30,7 @@ from tinytown import times
 from tinytown.actors.child import become_subreaper, harden_process
 from tinytown.actors.shims import Shims
 from tinytown.errors import RuntimeRunning, Unavailable, first_cause
+from tinytown.runtime.companion import accompany
 from tinytown.runtime.ground import Ground, survey
 from tinytown.runtime.parts import Parts
 from tinytown.transport.batch import Grouped
@@ -36,7 +39,7 @@ from tinytown.transport.multiplexed import MultiplexedConnection
 from tinytown.transport.placement import Placement, RuntimeCard, new_runtime_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import TypeAlias
@@ -58,12 +61,18 @@ _BETWEEN_LOOKS = 0.05
 
 
 def run(
-    root: Path, *, ready_fd: int | None = None, announce: Callable[[str], None], beside: Beside | None = None
+    root: Path,
+    *,
+    ready_fd: int | None = None,
+    announce: Callable[[str], None],
+    beside: Beside | None = None,
+    companion: Sequence[str] = (),
 ) -> int:
     """Be the town's runtime on this host until a signal or `tt stop` ends it; gives the exit status.
 
     `beside` is what else this process does, from before agents are served until after the last has ended; a runtime
-    that has it does not end by itself for want of agents.
+    that has it does not end by itself for want of agents. `companion` is the command of a process that lives as long
+    as this one serves (`runtime.companion`); to it is added the state directory of the town.
     `announce` gets one line for people at a time. `ready_fd` gets the byte `1` once agents are served, or when
     another runtime of this host serves them already. Raises `RuntimeRunning` in that case, and what opening a town
     raises.
@@ -78,7 +87,7 @@ def run(
         harden_process()
         become_subreaper()
         try:
-            trio.run(_main, ground, ready_fd, announce, beside)
+            trio.run(_main, ground, ready_fd, announce, beside, companion)
         except BaseExceptionGroup as group:
             # One cause is enough for a person; the log has them all.
             announce("".join(traceback.format_exception(group)))
@@ -118,10 +127,16 @@ def _tell_ready(ready_fd: int | None) -> None:
             os.close(ready_fd)
 
 
-async def _main(ground: Ground, ready_fd: int | None, announce: Callable[[str], None], beside: Beside | None) -> None:
+async def _main(
+    ground: Ground,
+    ready_fd: int | None,
+    announce: Callable[[str], None],
+    beside: Beside | None,
+    companion: Sequence[str],
+) -> None:
     company = nullcontext() if beside is None else beside(ground.root, announce)
     with trio.open_signal_receiver(*_SIGNALS) as signals:
-        async with company, serve(ground, announce=announce) as runtime:
+        async with company, serve(ground, announce=announce) as runtime, _accompanied(companion, ground, announce):
             _tell_ready(ready_fd)
             announce("🚀 Town connection open")
             async with trio.open_nursery() as nursery:
@@ -136,6 +151,18 @@ async def _main(ground: Ground, ready_fd: int | None, announce: Callable[[str], 
                 nursery.start_soon(_cut_at_second_signal, runtime, signals)
                 await runtime.drain()
                 nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _accompanied(
+    companion: Sequence[str], ground: Ground, announce: Callable[[str], None]
+) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        if companion:
+            command = [*companion, str(ground.state.directory)]
+            nursery.start_soon(partial(accompany, command, environ=os.environ, report=announce))
+        yield
+        nursery.cancel_scope.cancel()
 
 
 async def _end_when_idle(runtime: Runtime, scope: trio.CancelScope) -> None:

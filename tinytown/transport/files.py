@@ -17,6 +17,7 @@ from tinytown.errors import Conflict, Forbidden, NotInitialized, RuntimeRunning
 from tinytown.ids import is_id, new_id
 from tinytown.text import term_safe
 from tinytown.times import now
+from tinytown.transport import whereabouts
 from tinytown.transport.disk import (
     atomic_write,
     make_inside,
@@ -25,6 +26,7 @@ from tinytown.transport.disk import (
     read_inside,
 )
 from tinytown.transport.locks import FileLock, is_locked, locked, try_lock
+from tinytown.transport.whereabouts import CONFIG_NAME, DOT, ID_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,12 +47,9 @@ __all__ = (
     "write_incarnation",
 )
 
-CONFIG_NAME = "tinytown.toml"
-
 SOCKET_NAME = "redis.sock"
 """The managed server's socket, in its directory."""
 
-_DOT = ".tt"
 _DIRECTORIES = ("agents", "logs", "tasks")
 _IGNORED = ".tt/*"
 _KEPT = "!.tt/redis.aof"
@@ -60,13 +59,8 @@ _GITIGNORE_BYTES = 1 << 20
 
 
 def state_root(environ: Mapping[str, str] | None = None) -> Path:
-    """The directory under which the towns of this user have theirs. Nothing is made.
-
-    A relative `XDG_STATE_HOME` is ignored, as the XDG base directory specification demands.
-    """
-    configured = (os.environ if environ is None else environ).get("XDG_STATE_HOME", "")
-    home = Path(configured) if configured.startswith("/") else Path.home() / ".local" / "state"
-    return home / "tinytown"
+    """The directory under which the towns of this user have theirs; see `whereabouts`. Nothing is made."""
+    return Path(whereabouts.state_root(os.environ if environ is None else environ))
 
 
 def central_directory(environ: Mapping[str, str] | None = None) -> Path:
@@ -147,17 +141,11 @@ class TownFiles:
 
     @classmethod
     def find(cls, start: Path, *, environ: Mapping[str, str] | None = None) -> TownFiles:
-        """The town that `start` is in: the nearest directory upwards with a `tinytown.toml` or a `.tt/town`.
-
-        A bare `.tt` is no sign of a town: `~/.tt` holds the user's own configuration. What an agent has in its
-        worktree is none either, though git has put a `tinytown.toml` there. Raises `NotInitialized`.
-        """
-        here = start.resolve()
-        here = _town_of_worktree(here) or here
-        for directory in (here, *here.parents):
-            if (directory / CONFIG_NAME).is_file() or (directory / _DOT / "town").is_file():
-                return cls(directory, environ=environ)
-        raise NotInitialized(_shown(here))
+        """The town that `start` is in; see `whereabouts.find_root`. Raises `NotInitialized`."""
+        root = whereabouts.find_root(os.fspath(start))
+        if root is None:
+            raise NotInitialized(_shown(start.resolve()))
+        return cls(Path(root), environ=environ)
 
     @property
     def config(self) -> Path:
@@ -167,7 +155,7 @@ class TownFiles:
     @property
     def directory(self) -> Path:
         """`.tt`."""
-        return self.root / _DOT
+        return self.root / DOT
 
     @property
     def agents(self) -> Path:
@@ -236,7 +224,7 @@ class TownFiles:
 
     def town_id(self) -> str | None:
         """The id in `.tt/town`; None if there is none, or none that is an id."""
-        content = read_inside(self.root, [_DOT, "town"], limit=_ID_BYTES)
+        content = read_inside(self.root, [DOT, ID_NAME], limit=_ID_BYTES)
         text = (content or b"").decode("ascii", "replace").strip()
         return text if is_id(text) else None
 
@@ -266,7 +254,7 @@ class TownFiles:
         """
         self._refuse_inside()
         for name in _DIRECTORIES:
-            make_inside(self.root, [_DOT, name])
+            make_inside(self.root, [DOT, name])
         private_directory(self.state_root)
         with locked(self.state_root / "init.lock"):
             try:
@@ -277,7 +265,7 @@ class TownFiles:
             private_directory(state.directory)
             self._record_root(state)
             # Last: whoever reads the id finds everything else.
-            atomic_write(self.directory / "town", f"{state.town_id}\n".encode())
+            atomic_write(self.directory / ID_NAME, f"{state.town_id}\n".encode())
             return state, True
 
     def _refuse_inside(self) -> None:
@@ -314,15 +302,6 @@ def _is_town(root: Path, town_id: str) -> bool:
     except (OSError, Forbidden):
         # What we cannot read is no town of ours.
         return False
-
-
-def _town_of_worktree(here: Path) -> Path | None:
-    """The town in one of whose worktrees (`.tt/agents/<name>`) `here` is; None outside of all."""
-    for place in (here, *here.parents):
-        agents = place.parent
-        if agents.name == "agents" and agents.parent.name == _DOT and (agents.parent / "town").is_file():
-            return agents.parent.parent
-    return None
 
 
 def _shown(path: Path) -> str:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from tinytown.errors import Invalid
+from tinytown.transport.whereabouts import beginning
 from tinytown.version import __version__
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def read_arguments(argv: Sequence[str]) -> Asked | None:
         return None
     if found.port is not None and not 0 <= found.port <= 65_535:
         raise Invalid(f"The port is {found.port}; expected 0 to 65535")
-    where = found.town or environ.get("TINYTOWN_TOWN") or "."
+    where = beginning(found.town, environ)
     if found.scopes is not None and found.mode != "mcp-stdio":
         raise Invalid("--scopes is for mcp-stdio: over HTTP the key says what a client may do")
     return Asked(where, found.bind, found.port, found.verbose, found.ready_fd, found.mode, found.scopes)

@@ -56,11 +56,17 @@ def start(request: Start, common: Common) -> int:
     """Be the runtime of this host, or start one in the background."""
     if request.detach:
         return _detach(common, townhall=request.townhall)
+    from tinytown.cli.forkclient import server_command
     from tinytown.runtime.serve import run
 
     with named_as_typed(common):
-        beside = _townhall() if request.townhall else None
-        return run(Path(common.start), ready_fd=request.ready_fd, announce=_announce, beside=beside)
+        return run(
+            Path(common.start),
+            ready_fd=request.ready_fd,
+            announce=_announce,
+            beside=_townhall() if request.townhall else None,
+            companion=server_command(),
+        )
 
 
 def _townhall() -> Beside:
