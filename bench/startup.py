@@ -57,7 +57,7 @@ def main() -> None:
     environ |= {"HOME": str(base / "home"), "XDG_STATE_HOME": str(base / "state")}
     try:
         seconds([TT, "init", "--name", "bench"], town, environ)
-        sys.path.insert(0, str(ROOT / "tests" / "cli"))
+        sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "cli")]
         from person import Person
 
         for number in range(asked.agents):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import doctest
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, aclosing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,43 @@ def main_of(text: str) -> Callable[..., Awaitable[object]]:
     return main
 
 
-async def pretend_to_work(town: Town) -> None:
-    """End what is assigned, and then its agent, so that examples which wait come to their end."""
+async def pretend_to_work(town: Town, *, end_agents: bool = True) -> None:
+    """End what is assigned, and then its agent, so that examples which wait for either come to their end."""
     async with aclosing(follow(town, Events(type="task.assigned"), "0")) as happening:
         async for event in happening:
             if event.agent and event.task:
                 await complete_task(town, TaskEnd(event.task, "done"))
-                with suppress(IllegalTransition):
-                    await kill(town, Kill(event.agent))
+                if end_agents:
+                    with suppress(IllegalTransition):
+                        await kill(town, Kill(event.agent))
+
+
+@asynccontextmanager
+async def as_runtime(root: Path) -> AsyncIterator[Town]:
+    """The town, for which this process stands as the runtime, so that none is started."""
+    async with Town.connect(root) as town:
+        card = RuntimeCard(new_runtime_id(), town.ground.host, os.getpid(), now())
+        await town.placement.begin(card, lease=60)
+        with town.ground.state.hold_runtime():
+            yield town
+
+
+async def test_the_program_of_the_readme_ends_when_its_task_has(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    program, _, _ = text.partition("```python\n")[2].partition("trio.run(main)")
+    names: dict[str, Any] = {}
+    exec(compile(program, "README.md", "exec"), names)
+    monkeypatch.chdir(made)
+
+    with trio.fail_after(10):
+        async with as_runtime(made) as town, trio.open_nursery() as nursery:
+            nursery.start_soon(partial(pretend_to_work, town, end_agents=False))
+            await names["main"]()
+            nursery.cancel_scope.cancel()
+
+    assert capsys.readouterr().out == "done\n"
 
 
 @pytest.mark.parametrize(("name", "text"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
@@ -80,12 +110,8 @@ async def test_the_example_runs(name: str, text: str, made: Path, monkeypatch: p
     monkeypatch.chdir(made)
     main = main_of(text)
     wanted = list(inspect.signature(main).parameters)
-    with trio.fail_after(10), ExitStack() as stack:
-        async with Town.connect(made) as town, trio.open_nursery() as nursery:
-            # This process stands for the runtime, so that none is started.
-            card = RuntimeCard(new_runtime_id(), town.ground.host, os.getpid(), now())
-            await town.placement.begin(card, lease=60)
-            stack.enter_context(town.ground.state.hold_runtime())
+    with trio.fail_after(10):
+        async with as_runtime(made) as town, trio.open_nursery() as nursery:
             given: dict[str, object] = {"town": town, "channel": town.channel}
             if wanted:
                 worker = await town.spawn_agent("worker-1", cli="claude")
