@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from course import Course
 from github_server import FakeGitHub, serving
+from towns import Parts
+from twin import Twin
 
 from tinytown.actors.missions.github.client import GitHub
+from tinytown.actors.missions.github.clients import Clients
 
 
 @pytest.fixture
@@ -23,3 +27,14 @@ async def github(hub: FakeGitHub) -> AsyncIterator[GitHub]:
     """A client that asks it."""
     async with hub.client() as client:
         yield client
+
+
+@pytest.fixture
+async def course(hub: FakeGitHub) -> AsyncIterator[Course]:
+    """A mission that has still to begin, in a town with two agents; `o/r#1` is there to begin with."""
+    hub.issue("o/r#1", "Design", "What to do")
+    async with Clients.open(hub.environ, sleep=hub.sleep, wall=lambda: hub.now) as clients:
+        course = Course(hub, Parts(Twin()), clients)
+        for name in ("worker", "reviewer"):
+            await course.agent(name)
+        yield course
