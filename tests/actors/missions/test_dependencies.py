@@ -31,6 +31,8 @@ CASES: list[tuple[str, str]] = [
     ("Blocked by: #1\n#2", "1"),
     ("Depends on: none. First slice (#1 → #2).", ""),
     ("Depends on: n/a", ""),
+    ("Depends on #0, #2147483648 and #3", "3"),
+    ("Depends on node.js/x#1, a_b_c/x#2, a/..#4 and #3", "3"),
     ("## Depends on\n\n- #12\n- #13 (must be first because #99)\n", "12 13"),
     ("## Dependencies\n- [ ] #1\n- [x] #2\n- [ ] ~#3~ moved\n- #4\n", "1 4"),
     ("## Dependencies\n\nNone\n\n## Notes\n- #5", ""),

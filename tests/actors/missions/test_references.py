@@ -45,7 +45,23 @@ def test_a_name_without_a_host_is_of_the_host_of_the_project() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "-1", "1.5", "23abc", "a/b", "a/b#", "a/b#0", "a/b/c#1", "file:///a/b/issues/1", "../x#1", "٣"]
+    "text",
+    [
+        "",
+        "0",
+        "-1",
+        "1.5",
+        "23abc",
+        "a/b",
+        "a/b#",
+        "a/b#0",
+        "a/b/c#1",
+        "file:///a/b/issues/1",
+        "../x#1",
+        "٣",
+        "2147483648",
+        "a/..#1",
+    ],
 )
 def test_what_names_no_issue_is_refused_with_the_forms(text: str) -> None:
     with pytest.raises(Invalid) as caught:

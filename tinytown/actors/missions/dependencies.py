@@ -48,9 +48,10 @@ _NEGATIONS = frozenset({"not", "never", "nothing", "cannot"})
 def dependencies(body: str, of: Reference) -> list[Reference]:
     """What an issue with this body depends on, in the order of the text, each once and never the issue itself.
 
-    References without a host are of the host of the issue; addresses on any other host are left out.
+    References without a host are of the host of the issue; addresses on any other host are left out, and so is what
+    GitHub cannot have (`#0`).
     """
-    found = (each for each in _declared(body, of.repository) if each != of)
+    found = (each for each in _declared(body, of.repository) if each != of and each.possible)
     return list(dict.fromkeys(found))
 
 

@@ -41,7 +41,7 @@ def suggested(result: str, home: Repository, issue: Reference | None = None) -> 
         else:
             others.append(Reference(home, int(found["bare"])))
     unique = dict.fromkeys(
-        each for each in (*addresses, *others) if each != issue and each.repository.host == home.host
+        each for each in (*addresses, *others) if each != issue and each.possible and each.repository.host == home.host
     )
     return list(unique)[:MOST]
 

@@ -29,6 +29,8 @@ _REMOTES = (
     re.compile(rf"(?:https?|git|ssh)://(?:[^@/\s]+@)?({_HOST})/({_OWNER})/({_NAME}?)(?:\.git)?/?", re.ASCII),
     re.compile(rf"(?:[A-Za-z0-9._-]+@)({_HOST}):/?({_OWNER})/({_NAME}?)(?:\.git)?/?", re.ASCII),
 )
+_LARGEST = 2**31 - 1
+"""The largest number that a query of GraphQL may name."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,6 +65,15 @@ class Reference:
         host = self.repository.host
         return f"{'' if host == GITHUB else host + '/'}{self.repository.full_name}#{self.number}"
 
+    @property
+    def possible(self) -> bool:
+        """GitHub may have it: no owner has a dot in his name, and nothing is number 0.
+
+        One that it cannot have fails a query as a whole, with all others in it.
+        """
+        found = _QUALIFIED.fullmatch(f"{self.repository.full_name}#{self.number}")
+        return found is not None and self.number <= _LARGEST and self.repository.name not in (".", "..")
+
     def __str__(self) -> str:
         return self.key
 
@@ -74,6 +85,16 @@ def objective(text: str, default: Repository | None) -> Reference:
     for a bare number where there is no default.
     """
     text = text.strip()
+    found = _named(text, default)
+    if found is None or not found.possible:
+        raise Invalid(
+            f"'{one_line(text, 80)}' names no issue",
+            hint="An issue is named as 23, as owner/repo#23, or by its address.",
+        )
+    return found
+
+
+def _named(text: str, default: Repository | None) -> Reference | None:
     if found := _URL.fullmatch(text):
         if found[4] == "pull":
             raise Invalid(
@@ -91,9 +112,7 @@ def objective(text: str, default: Repository | None) -> Reference:
                 hint="Name it as owner/repo#23, or by its address.",
             )
         return Reference(default, int(found[1]))
-    raise Invalid(
-        f"'{one_line(text, 80)}' names no issue", hint="An issue is named as 23, as owner/repo#23, or by its address."
-    )
+    return None
 
 
 def reference_of(key: str) -> Reference:

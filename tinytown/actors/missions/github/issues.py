@@ -154,6 +154,8 @@ def _issue(
 def _place(address: JsonValue, asked: Reference) -> Reference:
     """Where an issue is by its own address. The host is ours: behind a proxy addresses may have another."""
     place = _PLACE.match(str(address or ""))
-    if place is None:
-        raise GitHubFailed(f"GitHub gave an issue without an address, for {asked}")
-    return Reference(Repository.of(asked.repository.host, place[1], place[2]), int(place[3]))
+    if place is not None:
+        found = Reference(Repository.of(asked.repository.host, place[1], place[2]), int(place[3]))
+        if found.possible:
+            return found
+    raise GitHubFailed(f"GitHub gave an issue without an address, for {asked}")
