@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from course import Course
 
-from tinytown.lifecycle import WorkItemState
+from tinytown.actors.missions.telling import TRAILER
+from tinytown.lifecycle import WatchState, WorkItemState
 
 
 @pytest.mark.parametrize("said", ["#0", "node.js/x#7", "#9999999999"])
@@ -18,3 +19,35 @@ async def test_what_cannot_be_an_issue_stops_no_mission(course: Course, said: st
 
     assert (await course.item(1)).state is WorkItemState.DONE
     assert (await course.item(2)).state is WorkItemState.ASSIGNED
+
+
+async def test_a_pull_request_is_not_forgotten_when_who_mends_it_does_not_name_it_again(course: Course) -> None:
+    await course.begin(1, reviewer_required=False)
+    await course.on()
+    item = await course.item()
+    pull = course.hub.pull("o/r#40", "a-name-of-its-own", body=f"{TRAILER}: {item.id}")
+    await course.does()
+    pull.review("carla", "CHANGES_REQUESTED")
+    pull.body = ""
+    await course.on(passes=181)
+    pull.push()
+    await course.end("Design", lambda task: task.complete("I have done what she asks for"))
+    await course.on()
+
+    item = await course.item()
+    assert (item.pull, item.waits_for) == ("o/r#40", "merge")
+
+
+async def test_a_pull_request_that_is_gone_is_looked_at_no_more(course: Course) -> None:
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    await course.end("Review", lambda task: task.complete("REJECTED: no"))
+    await course.on()
+    del course.hub.repo("o/r").pulls[40]
+    await course.end("Design", lambda task: task.complete("there is nothing to merge"))
+    await course.on()
+
+    seen = await course.see()
+    assert (seen.items[0].pull, seen.items[0].waits_for) == (None, "review")
+    assert {watch.state for watch in seen.watches} == {WatchState.DONE}

@@ -109,6 +109,7 @@ def _ended(plan: Plan, item: WorkItem, sights: Sights) -> Plan:
     pull = sights.found.get(item.id)
     now = sights.now
     if pull is None:
+        plan = _finish(plan, own(plan, item), "it is gone")
         return plan.with_item(outcomes.work_ended(plan.mission, item, now))
     glance = pull.glance
     after = outcomes.work_ended(plan.mission, item, now, pull=glance.reference.key, head=glance.head)

@@ -24,17 +24,24 @@ if TYPE_CHECKING:
 async def find_pull(github: GitHub, item: WorkItem, result: str, home: Repository) -> Pull | None:
     """The pull request that belongs to an item, or None when GitHub has none.
 
-    `result` is what its agent said; what that names is looked at, and what there is of the item's branch. Of several
-    it is the newest that is open or merged. Raises what `GitHub.get` raises.
+    `result` is what its agent said; what that names is looked at, what there is of the item's branch, and the one that
+    was found before: who mends it need not name it again. Of several it is the newest that is open or merged. Raises
+    what `GitHub.get` raises.
     """
     issue = reference_of(item.source_ref) if item.source_ref else None
+    known = [reference_of(item.pull)] if item.pull is not None else []
     named = [each for each in suggested(result, home, issue) if each.repository == home]
-    references = dict.fromkeys([*named, *await _of_branch(github, item, home)])
+    references = dict.fromkeys([*known, *named, *await _of_branch(github, item, home)])
     found = await details(github, list(references))
     if len(found) < len(references):
         raise GitHubFailed(f"GitHub could not tell of the pull requests of {item.key or item.title}")
-    own = [pull for pull in found.values() if pull is not None and belongs(pull, item, home)]
+    own = [pull for pull in found.values() if pull is not None and _is_own(pull, item, home)]
     return max(own, key=_rank, default=None)
+
+
+def _is_own(pull: Pull, item: WorkItem, home: Repository) -> bool:
+    """One that was its own stays so, whatever somebody makes of its branch and its text."""
+    return pull.glance.reference.key == item.pull or belongs(pull, item, home)
 
 
 async def _of_branch(github: GitHub, item: WorkItem, home: Repository) -> list[Reference]:
