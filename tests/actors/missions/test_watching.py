@@ -68,7 +68,7 @@ def looked(
 
 
 def said(identity: str, author: str = "bob", *, bot: bool = False, still: bool = True) -> Said:
-    return Said(identity, author, bot, "text", LATER, still)
+    return Said(identity, author, bot, "text", LATER, still, trusted=not bot)
 
 
 def test_one_look_feeds_all_four_watches() -> None:

@@ -1,8 +1,8 @@
 """What one look at a pull request says to all watches on it, and to its work item. No I/O.
 
 What must be true: a pull request that was merged or closed ends its watches, whatever else is seen; no checks yet is
-not green; what is not known is waited for; a look that failed changes no item before the last of a row of them; and
-a limit is a wait and no failure.
+not green; what is not known is waited for; what a stranger writes is work for nobody; a look that failed changes no
+item before the last of a row of them; and a limit is a wait and no failure.
 """
 
 from __future__ import annotations
@@ -142,7 +142,10 @@ def _looked(watch: Watch, pull: Pull, now: Timestamp, bugbots: Collection[str], 
         case "bugbot_comments":
             findings, result = _threads(said for said in _all(pull, watch) if said.author in bugbots and said.by_bot)
         case "review_comments":
-            findings, result = _threads(said for said in pull.threads if not said.by_bot)
+            findings, result = _threads(said for said in pull.threads if not said.by_bot and said.trusted)
+            if not findings and any(said.open and not said.by_bot for said in pull.threads):
+                # It may be right, so nothing is merged over it; but a stranger gives no work to anybody.
+                result = "open threads of strangers"
             if pull.glance.review_decision == "CHANGES_REQUESTED":
                 result = "changes requested"
         case _:

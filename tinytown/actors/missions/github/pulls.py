@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tinytown.actors.missions.compiler import TRUSTED
 from tinytown.actors.missions.github.answers import object_of, objects, text_of
 from tinytown.actors.missions.github.queries import Wanted, nodes
 
@@ -37,7 +38,7 @@ _DETAIL = (
   latestOpinionatedReviews(first: 20, writersOnly: true) { nodes {
     id state submittedAt author { login __typename } commit { oid } } }
   reviewThreads(last: 50) { totalCount nodes { id isResolved isOutdated path line
-    comments(first: 1) { nodes { author { login __typename } body url createdAt } } } }
+    comments(first: 1) { nodes { author { login __typename } authorAssociation body url createdAt } } } }
   comments(last: 30) { totalCount nodes { id author { login __typename } body createdAt url } }
 """
 )
@@ -78,7 +79,10 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A thread of a review, or a comment. `author` is without the `[bot]` that one of GitHub's interfaces adds."""
+    """A thread of a review, or a comment. `author` is without the `[bot]` that one of GitHub's interfaces adds.
+
+    `trusted`: he belongs to the repository. What anybody else writes is nothing to work by.
+    """
 
     id: str
     author: str
@@ -87,6 +91,7 @@ class Said:
     at: str
     open: bool = True
     path: str | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,9 @@ def _thread(thread: JsonObject) -> Said:
 
 def _said(node: JsonObject, identity: str, *, still_open: bool = True, path: str | None = None) -> Said:
     author, by_bot = _login(node)
-    return Said(identity, author, by_bot, str(node.get("body") or ""), str(node.get("createdAt")), still_open, path)
+    body, at = str(node.get("body") or ""), str(node.get("createdAt"))
+    trusted = node.get("authorAssociation") in TRUSTED
+    return Said(identity, author, by_bot, body, at, still_open, path, trusted)
 
 
 def _login(node: JsonObject) -> tuple[str, bool]:

@@ -2,8 +2,8 @@
 
 A glance is four requests and a look in full six; all but the changed ones are free (304), and what a glance has read
 a moment ago is not asked for again. What REST does not tell is put in its place: it has no resolved threads, so one
-counts as open until somebody other than its author has the last word; and no decision of the reviews, so that is made
-from those of people who may write.
+counts as open until another of those who belong to the repository has the last word; and no decision of the reviews, so
+that is made from those of people who may write.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def _opinions(reviews: Iterable[JsonObject]) -> tuple[Opinion, ...]:
     found: dict[str, Opinion] = {}
     for review in reviews:
         author, state = login_of(object_of(review, "user"))[0], str(review.get("state"))
-        if review.get("author_association") in TRUSTED and state not in ("COMMENTED", "PENDING"):
+        if _trusted(review) and state not in ("COMMENTED", "PENDING"):
             found[author] = Opinion(author, state, str(review.get("commit_id")))
     return tuple(found.values())
 
@@ -193,7 +193,9 @@ def _threads(comments: Iterable[JsonObject]) -> tuple[Said, ...]:
 
 def _thread(comments: Sequence[JsonObject]) -> Said:
     first = comments[0]
-    answered = object_of(comments[-1], "user").get("login") != object_of(first, "user").get("login")
+    # Anybody may write there, but a stranger's word settles nothing.
+    last = next((each for each in reversed(comments) if _trusted(each)), first)
+    answered = object_of(last, "user").get("login") != object_of(first, "user").get("login")
     outdated = first.get("position") is None and first.get("subject_type") != "file"
     return _said(first, still_open=not answered and not outdated, path=text_of(first.get("path")))
 
@@ -201,7 +203,11 @@ def _thread(comments: Sequence[JsonObject]) -> Said:
 def _said(comment: JsonObject, *, still_open: bool = True, path: str | None = None) -> Said:
     author, by_bot = login_of(object_of(comment, "user"))
     body, at = str(comment.get("body") or ""), str(comment.get("created_at"))
-    return Said(str(comment.get("node_id")), author, by_bot, body, at, still_open, path)
+    return Said(str(comment.get("node_id")), author, by_bot, body, at, still_open, path, _trusted(comment))
+
+
+def _trusted(said: JsonObject) -> bool:
+    return said.get("author_association") in TRUSTED
 
 
 def _path(reference: Reference, what: str) -> str:

@@ -95,6 +95,7 @@ def comment(found: Said) -> JsonObject:
         "id": found.id,
         "node_id": f"C_{found.id}",
         "user": user(found.author, bot=found.bot),
+        "author_association": "NONE" if found.bot else found.association,
         "body": found.body,
         "created_at": at(found.at),
         "html_url": f"{SITE}/comment/{found.id}",

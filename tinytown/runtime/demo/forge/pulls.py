@@ -45,6 +45,7 @@ class Said:
     resolved: bool = False
     outdated: bool = False
     replies: list[Said] = field(default_factory=list)
+    association: str = "MEMBER"
 
     @property
     def whole(self) -> list[Said]:
@@ -167,15 +168,19 @@ class Pull:
         self.reviews.append(review)
         return review
 
-    def thread(self, author: str, body: str, *, bot: bool = False, path: str = "a.py") -> Said:
+    def thread(
+        self, author: str, body: str, *, bot: bool = False, path: str = "a.py", association: str = "MEMBER"
+    ) -> Said:
         """A conversation begun on one of its lines."""
-        self.threads.append(Said(self.repo.number(), author, body, self.touch(), bot, path))
-        return self.threads[-1]
+        said = Said(self.repo.number(), author, body, self.touch(), bot, path, association=association)
+        self.threads.append(said)
+        return said
 
-    def reply(self, thread: Said, author: str, body: str) -> Said:
+    def reply(self, thread: Said, author: str, body: str, *, association: str = "MEMBER") -> Said:
         """An answer in a conversation."""
-        thread.replies.append(Said(self.repo.number(), author, body, self.touch(), path=thread.path))
-        return thread.replies[-1]
+        said = Said(self.repo.number(), author, body, self.touch(), path=thread.path, association=association)
+        thread.replies.append(said)
+        return said
 
     def comment(self, author: str, body: str, *, bot: bool = False) -> Said:
         """A comment on it."""

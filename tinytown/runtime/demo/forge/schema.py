@@ -208,6 +208,7 @@ def _comment(said: Said, kind: str) -> Fields:
         "id": f"C_{said.id}",
         "databaseId": said.id,
         "author": _actor(said.author, bot=said.bot),
+        "authorAssociation": "NONE" if said.bot else said.association,
         "body": said.body,
         "createdAt": at(said.at),
         "url": f"{SITE}/comment/{said.id}",
