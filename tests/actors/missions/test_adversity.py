@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from course import Course
-from github_server import Reply
+from github_server import Call, Reply
 
 from tinytown.actors.missions.telling import TRAILER
 from tinytown.lifecycle import WatchState, WorkItemState
@@ -93,3 +95,66 @@ async def test_a_strangers_answer_settles_nothing(course: Course, graphql: bool)
     await course.on(passes=181)
 
     assert await course.open_tasks("Repair")
+
+
+SENSELESS = [
+    None,
+    [],
+    {"data": {}},
+    {"data": {"r0": None}},
+    {"data": {"r0": []}},
+    {"data": {"r0": {"found": None}}},
+    {"data": {"r0": {"found": {}}}},
+    {"data": {"r0": {"found": {"number": 40}}}},
+    {"data": {"r0": {"found": {"state": "OPEN", "headRefOid": None}}}},
+    {"data": {"r0": {"found": {"state": None, "headRefOid": "abc"}}}},
+]
+"""Answers to a query that say nothing of what was asked for."""
+
+
+@pytest.mark.parametrize("said", SENSELESS, ids=range(len(SENSELESS)))
+async def test_an_answer_without_sense_makes_no_item_one_without_a_pull_request(course: Course, said: Any) -> None:
+    await course.begin(1, reviewer_required=False)
+    await course.on()
+    course.hub.pull("o/r#40", (await course.item()).branch)
+    answer = course.hub.graphql
+    course.hub.graphql = lambda _: Reply(200, said)  # type: ignore[method-assign]
+    await course.end("Design", lambda task: task.complete("done"))
+    await course.on()
+    assert (await course.item()).state is WorkItemState.ASSIGNED
+
+    course.hub.graphql = answer  # type: ignore[method-assign]
+    await course.on(passes=61)
+    assert (await course.item()).pull == "o/r#40"
+
+
+@pytest.mark.parametrize("said", SENSELESS, ids=range(len(SENSELESS)))
+async def test_an_answer_without_sense_is_no_push(course: Course, said: Any) -> None:
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    await course.approve()
+    before = await course.item()
+    course.hub.graphql = lambda _: Reply(200, said)  # type: ignore[method-assign]
+    await course.on(passes=181)
+
+    assert await course.item() == before
+
+
+@pytest.mark.parametrize("said", [None, [], {}, {"state": "open"}, {"state": "open", "head": None}], ids=range(5))
+async def test_an_answer_without_sense_is_no_push_over_rest_either(course: Course, said: Any) -> None:
+    course.hub.graphql_refusal = Reply(404, {"message": "Not Found"})
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    await course.approve()
+    before = await course.item()
+    answer = course.hub.rest
+
+    def senseless(call: Call, login: str) -> Reply:
+        return Reply(200, said) if call.path == "/repos/o/r/pulls/40" else answer(call, login)
+
+    course.hub.rest = senseless  # type: ignore[method-assign]
+    await course.on(passes=181)
+
+    assert await course.item() == before

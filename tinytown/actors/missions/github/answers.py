@@ -29,11 +29,13 @@ _OLDER = "undefinedField"
 class Data:
     """What a query gave: null for what is not there or may not be read.
 
-    `failed` are the names at its top of which GitHub could not give all this time, so a null there says nothing.
+    `failed` are the names at its top of which GitHub could not give all this time, so a null there says nothing;
+    `absent` are those of which it says that they are not there, or may not be read.
     """
 
     value: JsonObject
     failed: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
 
 
 def data_of(value: JsonValue) -> Data:
@@ -42,13 +44,20 @@ def data_of(value: JsonValue) -> Data:
     errors = objects(answer.get("errors"))
     data = answer.get("data")
     if isinstance(data, dict):
-        paths = [each.get("path") for each in errors if not _tells_absence(each)]
-        if all(isinstance(path, list) and path for path in paths):
-            return Data(data, frozenset(str(path[0]) for path in paths if isinstance(path, list)))
+        absent = frozenset(_place(each) for each in errors if _tells_absence(each))
+        failed = frozenset(_place(each) for each in errors if not _tells_absence(each))
+        if "" not in absent | failed:
+            return Data(data, failed, absent - failed)
     text = f"GitHub could not answer a query: {reason(value)}"
     if any(object_of(each, "extensions").get("code") == _OLDER or each.get("type") in _ABSENT for each in errors):
         raise GitHubUnsupported(text, status=422)
     raise GitHubFailed(text)
+
+
+def _place(error: JsonObject) -> str:
+    """The name at the top of the data that an error is about; nothing when it is about the whole."""
+    path = error.get("path")
+    return str(path[0]) if isinstance(path, list) and path else ""
 
 
 def _tells_absence(error: JsonObject) -> bool:

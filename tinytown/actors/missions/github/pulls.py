@@ -122,6 +122,7 @@ class Pull:
     comments: tuple[Said, ...]
 
 
+_STATES = frozenset({"OPEN", "CLOSED", "MERGED"})
 _PASSED = frozenset({"SUCCESS", "NEUTRAL", "SKIPPED"})
 _FAILED = frozenset({"FAILURE", "ERROR", "ACTION_REQUIRED"})
 _AGAIN = frozenset({"CANCELLED", "TIMED_OUT", "STARTUP_FAILURE", "STALE"})
@@ -147,13 +148,18 @@ async def glances(github: GitHub, wanted: Sequence[Reference]) -> dict[Reference
     One that GitHub could not tell of this time is left out.
     """
     asked = await nodes(github, wanted, SLIM, background=True)
-    return {reference: None if node is None else _glance(reference, node) for reference, node in asked.items()}
+    return {of: None if node is None else _glance(of, node) for of, node in asked.items() if _is_told(node)}
 
 
 async def details(github: GitHub, wanted: Sequence[Reference]) -> dict[Reference, Pull | None]:
     """Each pull request with everything; None and left out as in `glances`."""
     asked = await nodes(github, wanted, DETAIL, background=True)
-    return {reference: None if node is None else _pull(reference, node) for reference, node in asked.items()}
+    return {of: None if node is None else _pull(of, node) for of, node in asked.items() if _is_told(node)}
+
+
+def _is_told(node: JsonObject | None) -> bool:
+    """Without its state and its head nothing can be said of it: not that somebody has pushed, either."""
+    return node is None or (node.get("state") in _STATES and text_of(node.get("headRefOid")) is not None)
 
 
 def _glance(reference: Reference, node: JsonObject) -> Glance:

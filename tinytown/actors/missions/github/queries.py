@@ -66,11 +66,14 @@ async def _asked(
     github: GitHub, group: Sequence[Reference], wanted: Wanted, *, background: bool
 ) -> dict[Reference, JsonObject | None]:
     data = await github.graphql(query(group, wanted), background=background)
-    return {
-        reference: object_of(data.value.get(f"r{at}"), "found") or None
-        for at, reference in enumerate(group)
-        if f"r{at}" not in data.failed
-    }
+    found: dict[Reference, JsonObject | None] = {}
+    for at, reference in enumerate(group):
+        name = f"r{at}"
+        if name in data.absent:
+            found[reference] = None
+        elif name not in data.failed and (node := object_of(data.value.get(name), "found")):
+            found[reference] = node
+    return found
 
 
 def _groups(references: Sequence[Reference], size: int) -> Iterator[Sequence[Reference]]:

@@ -36,6 +36,7 @@ COMPUTING = 3.0
 """Seconds that GitHub is given to find out whether a pull request can be merged; it begins when first asked."""
 
 _ASKED_AGAIN = 2
+_STATES = ("open", "closed")
 _MERGEABLE = {True: "MERGEABLE", False: "CONFLICTING"}
 _Got = TypeVar("_Got")
 
@@ -125,7 +126,7 @@ async def _pull(github: GitHub, reference: Reference, *, recent: float) -> JsonO
             break
         await github.sleep(COMPUTING)
         pull = (await github.get(path, background=True)).value
-    if not isinstance(pull, dict):
+    if not isinstance(pull, dict) or pull.get("state") not in _STATES or not object_of(pull, "head").get("sha"):
         raise GitHubFailed(f"GitHub gave no pull request for {reference}")
     return pull
 
