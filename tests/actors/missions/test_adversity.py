@@ -158,3 +158,34 @@ async def test_an_answer_without_sense_is_no_push_over_rest_either(course: Cours
     await course.on(passes=181)
 
     assert await course.item() == before
+
+
+@pytest.mark.parametrize("status", [403, 405, 409, 500])
+async def test_a_merge_that_github_never_does_is_for_a_person(course: Course, status: int) -> None:
+    await course.begin(1, auto_merge=True)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    pull.check("test")
+    answer = course.hub.answer
+    refused: list[float] = []
+
+    def refusing(call: Call) -> Reply:
+        if call.method != "PUT":
+            return answer(call)
+        refused.append(course.hub.now)
+        return Reply(status, {"message": "Not by this token"})
+
+    course.hub.answer = refusing  # type: ignore[method-assign]
+    await course.approve()
+    for _ in range(30):
+        await course.on(passes=60)
+
+    item = await course.item()
+    assert item.waits_for == "person"
+    assert "did not merge o/r#40 5 times" in str(item.reason)
+    assert len(refused) == (20 if status == 500 else 5)
+
+    pull.merge()
+    await course.on(passes=301)
+    assert (await course.item()).state is WorkItemState.DONE

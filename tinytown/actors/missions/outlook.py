@@ -101,7 +101,7 @@ class Outlook:
             try:
                 decide = await self._do(action, seen.mission.merge_method)
             except _TROUBLE as error:
-                decide = partial(sights.refused, action=action, reason=error.message, now=self.ticking.now())
+                decide = self._not_done(action, error)
             await self._take_in(decide)
             self.outward.remove(action)
 
@@ -114,8 +114,8 @@ class Outlook:
             came = await merge(github, pull, action.head, method)
             if came.result == "merged":
                 return partial(sights.merged, action=action, now=now())
-            at_once = came.result == "moved"
-            return partial(sights.refused, action=action, reason=came.reason or "", now=now(), at_once=at_once)
+            moved = came.result == "moved"
+            return partial(sights.not_merged, action=action, reason=came.reason or "", now=now(), moved=moved)
         if isinstance(action, UpdateBranch):
             reason = await update_branch(github, pull, action.head)
             if reason is not None:
@@ -123,6 +123,12 @@ class Outlook:
             return partial(sights.look_again, item=action.item, now=now())
         await rerun_broken(github, pull, action.head)
         return lambda plan: plan
+
+    def _not_done(self, action: Outward, error: GitHubFailed | GitHubRefused) -> Callable[[Plan], Plan]:
+        # A limit is a wait and no failure.
+        if isinstance(action, MergePull) and not isinstance(error, GitHubLimited):
+            return partial(sights.not_merged, action=action, reason=error.message, now=self.ticking.now())
+        return partial(sights.refused, action=action, reason=error.message, now=self.ticking.now())
 
     async def _find(self, seen: SeenMission) -> None:
         """For work that was completed: whether there is a pull request of it."""

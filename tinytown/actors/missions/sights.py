@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.actors.missions import outcomes
 from tinytown.actors.missions.reconcile import IN_WORK, LIVE
-from tinytown.actors.missions.watching import BACKOFF, look_failed, look_limited, observed, watches_on
+from tinytown.actors.missions.watching import BACKOFF, MOST_FAILURES, look_failed, look_limited, observed, watches_on
 from tinytown.lifecycle import WatchEvent, WorkItemEvent
 from tinytown.mission_records import EXTERNAL_GATE
 from tinytown.times import seconds_of, timestamp
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 UNREADABLE = "cannot be read: it is not there, or the token may not see it"
 """What a gate finds of something that GitHub does not show."""
+
+_NOT_DONE = "GitHub did not do it"
 
 
 @dataclass(slots=True)
@@ -87,14 +89,34 @@ def merged(plan: Plan, *, action: MergePull, now: Timestamp) -> Plan:
     return _finish(plan, own(plan, item), "merged")
 
 
-def refused(plan: Plan, *, action: Outward, reason: str, now: Timestamp, at_once: bool = False) -> Plan:
-    """The plan when GitHub did not do what was asked for; it is looked at again, `at_once` or a while later."""
-    item = plan.item(action.item)
-    later = timestamp(seconds_of(now) + (0 if at_once else BACKOFF[0]))
-    for watch in own(plan, item):
-        if watch.state in LIVE and watch.watch_kind == "mergeability":
-            plan = plan.with_watch(replace(watch, last_result=f"GitHub did not do it: {reason}", next_due_at=later))
+def refused(plan: Plan, *, action: Outward, reason: str, now: Timestamp) -> Plan:
+    """The plan when GitHub did not do what was asked for; it is looked at again a while later."""
+    for watch in _of_merge(plan, plan.item(action.item)):
+        later = timestamp(seconds_of(now) + BACKOFF[0])
+        plan = plan.with_watch(replace(watch, last_result=f"{_NOT_DONE}: {reason}", next_due_at=later))
     return plan
+
+
+def not_merged(plan: Plan, *, action: MergePull, reason: str, now: Timestamp, moved: bool = False) -> Plan:
+    """The plan when GitHub did not merge, which it is asked again after a while; in the end a person has to see to it.
+
+    It says that the head has `moved`: what there is now is looked at at once.
+    """
+    item = plan.item(action.item)
+    key = f"refused/{action.head}"
+    for watch in _of_merge(plan, item):
+        times = watch.handled.count(key) + 1
+        wait = 0.0 if moved and times == 1 else BACKOFF[min(times, len(BACKOFF)) - 1]
+        told = replace(watch, handled=(*watch.handled, key), last_result=f"{_NOT_DONE}: {reason}")
+        plan = plan.with_watch(replace(told, next_due_at=timestamp(seconds_of(now) + wait)))
+        if times >= MOST_FAILURES and item.waits_for == "merge":
+            why = f"GitHub did not merge {action.pull} {times} times; last: {reason}"
+            plan = plan.with_item(replace(item, waits_for="person", reason=why, updated_at=now))
+    return plan
+
+
+def _of_merge(plan: Plan, item: WorkItem) -> list[Watch]:
+    return [each for each in own(plan, item) if each.state in LIVE and each.watch_kind == "mergeability"]
 
 
 def look_again(plan: Plan, *, item: WorkItemId, now: Timestamp) -> Plan:
