@@ -189,3 +189,21 @@ async def test_a_merge_that_github_never_does_is_for_a_person(course: Course, st
     pull.merge()
     await course.on(passes=301)
     assert (await course.item()).state is WorkItemState.DONE
+
+
+@pytest.mark.parametrize("state", ["CLEAN", "DRAFT", "BLOCKED"])
+async def test_a_draft_is_merged_when_it_is_none_any_more(course: Course, state: str) -> None:
+    await course.begin(1, auto_merge=True)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    pull.check("test")
+    pull.draft, pull.raw = True, {"mergeStateStatus": state}
+    await course.approve()
+    await course.on(passes=181)
+    assert not [call for call in course.hub.calls if call.method == "PUT"]
+
+    pull.draft, pull.raw = False, {}
+    await course.on(passes=181)
+    await course.on()
+    assert pull.merged

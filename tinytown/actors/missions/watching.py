@@ -193,6 +193,9 @@ def _mergeability(pull: Pull) -> tuple[tuple[str, ...], str]:
     glance = pull.glance
     if glance.mergeable == "CONFLICTING" or glance.merge_state == "DIRTY":
         return ("conflict",), "conflict"
+    if glance.draft:
+        # What GitHub calls the state of a draft is that of its merge, as if it were none.
+        return (), "draft"
     if glance.mergeable != "MERGEABLE":
         return (), "pending"
     return (), _MERGEABLE.get(glance.merge_state, "pending")
