@@ -106,9 +106,10 @@ class WorkItem(Record):
     assigned_to: AgentId | None = None
     task_id: TaskId | None = None
     attempts: int = 0
-    """How often it was given out; it never falls, since the ids of its tasks are made of it."""
+    """How often it was given out, or a push asked for another review; it never falls, since the ids of its tasks are
+    made of it."""
     forgiven: int = 0
-    """Attempts that count no more, because a person has looked at it since."""
+    """Attempts that do not count: a person has looked at it since, or they are of a push."""
     branch: str | None = None
     pull: str | None = None
     head: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trio
 from course import Course
 from github_server import Call, Reply
 
@@ -207,3 +208,20 @@ async def test_a_draft_is_merged_when_it_is_none_any_more(course: Course, state:
     await course.on(passes=181)
     await course.on()
     assert pull.merged
+
+
+async def test_a_head_that_comes_back_is_reviewed_again(course: Course) -> None:
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    first = pull.head
+    await course.approve()
+    for head in (None, first, None, first, None, first):
+        pull.push(head)
+        with trio.fail_after(5):
+            await course.on(passes=181)
+        assert (await course.item()).waits_for == "review"
+        await course.approve()
+
+    assert (await course.item()).approved_head == first

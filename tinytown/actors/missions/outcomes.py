@@ -35,7 +35,7 @@ def work_ended(
 def work_lost(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
     """Its task failed, was cancelled, or nobody has it any more."""
     if _too_often(item):
-        return item.after(_E.BLOCK, now, reason=f"given out {item.attempts} times; last: {reason}", waits_for="person")
+        return item.after(_E.BLOCK, now, reason=f"given out {_tried(item)} times; last: {reason}", waits_for="person")
     return item.after(_E.RELEASE, now, reason=reason)
 
 
@@ -73,7 +73,7 @@ def pushed(mission: Mission, item: WorkItem, now: Timestamp, head: str) -> WorkI
     moved = replace(item, head=head, approved_head=None, updated_at=now)
     if not mission.reviewer_required or item.waits_for not in ("review", "merge"):
         return moved
-    return replace(moved, waits_for="review", review_task_id=None, reason=_waiting("review", item.pull))
+    return _for_another_review(moved)
 
 
 def pull_merged(item: WorkItem, now: Timestamp) -> WorkItem:
@@ -102,6 +102,15 @@ def sent_back(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
     return replace(back, review_task_id=None, approved_head=None, forgiven=item.attempts)
 
 
+def _for_another_review(item: WorkItem) -> WorkItem:
+    """It waits for a review of its own, whose task must have an id of its own, too: this head may have had one before.
+
+    That counts as no attempt.
+    """
+    waiting = replace(item, waits_for="review", review_task_id=None, reason=_waiting("review", item.pull))
+    return replace(waiting, attempts=item.attempts + 1, forgiven=item.forgiven + 1)
+
+
 def _again(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
     if _too_often(item):
         return replace(item, waits_for="person", reason=reason, review_task_id=None, updated_at=now)
@@ -110,7 +119,11 @@ def _again(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
 
 
 def _too_often(item: WorkItem) -> bool:
-    return item.attempts - item.forgiven >= MOST_ATTEMPTS
+    return _tried(item) >= MOST_ATTEMPTS
+
+
+def _tried(item: WorkItem) -> int:
+    return item.attempts - item.forgiven
 
 
 def _waiting(what: str, pull: str | None) -> str:
