@@ -114,6 +114,8 @@ class WorkItem(Record):
     pull: str | None = None
     head: str | None = None
     """The commit at the head of its pull request when that was last looked at."""
+    base: str | None = None
+    """The branch that its pull request was to be merged into then."""
     approved_head: str | None = None
     """The head that a reviewer has approved; a push makes it lapse."""
     review_task_id: TaskId | None = None

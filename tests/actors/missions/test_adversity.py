@@ -225,3 +225,22 @@ async def test_a_head_that_comes_back_is_reviewed_again(course: Course) -> None:
         await course.approve()
 
     assert (await course.item()).approved_head == first
+
+
+@pytest.mark.parametrize("graphql", [True, False], ids=["graphql", "rest"])
+async def test_what_is_to_be_merged_into_another_branch_is_reviewed_again(course: Course, graphql: bool) -> None:
+    course.hub.graphql_refusal = None if graphql else Reply(404, {"message": "Not Found"})
+    await course.begin(1, auto_merge=True)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    await course.approve()
+    pull.check("test")
+    pull.base = "production"
+    await course.on(passes=181)
+    assert not pull.merged
+    assert (await course.item()).waits_for == "review"
+
+    await course.approve()
+    await course.on()
+    assert pull.merged

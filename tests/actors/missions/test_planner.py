@@ -141,7 +141,7 @@ def test_an_approval_belongs_to_the_commit_it_was_given_for() -> None:
     approved = outcomes.reviewed(item, NOW, approved=True, head="aa")
     assert (approved.waits_for, approved.approved_head) == ("merge", "aa")
 
-    pushed = outcomes.pushed(plan.mission, approved, NOW, "bb")
+    pushed = outcomes.pushed(plan.mission, approved, NOW, "bb", "main")
     assert (pushed.waits_for, pushed.approved_head, pushed.review_task_id) == ("review", None, None)
 
 

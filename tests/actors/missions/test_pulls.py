@@ -159,7 +159,7 @@ async def test_details_tell_checks_opinions_threads_and_who_is_a_bot(hub: FakeGi
         pull = (await details(github, [ref(1)]))[ref(1)]
 
     assert pull is not None
-    assert (pull.branch, pull.base, pull.author, pull.foreign) == ("tt/abc/1-x", "main", "ann", False)
+    assert (pull.branch, pull.glance.base, pull.author, pull.foreign) == ("tt/abc/1-x", "main", "ann", False)
     assert pull.checks == (("lint", "failed"), ("test", "pending"), ("ci/old", "passed"))
     assert pull.opinions == (Opinion("bob", "APPROVED", "head1"),)
     assert [(each.id, each.open, each.author, each.by_bot) for each in pull.threads] == [

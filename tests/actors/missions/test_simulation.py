@@ -142,7 +142,7 @@ class World:
         elif chance < 0.6:
             after = outcomes.pull_closed(item, NOW)
         else:
-            after = outcomes.pushed(self.plan.mission, item, NOW, self.head())
+            after = outcomes.pushed(self.plan.mission, item, NOW, self.head(), "main")
         self.plan = self.plan.with_item(after)
 
     def watches_move(self) -> None:

@@ -133,8 +133,8 @@ def test_a_result_full_of_numbers_is_not_followed_for_ever() -> None:
 
 
 def pull(branch: str = "other", body: str = "", repository: Repository = HOME, *, foreign: bool = False) -> Pull:
-    glance = Glance(Reference(repository, 40), "OPEN", "aa", False, "MERGEABLE", "CLEAN", None, None, "")
-    return Pull(glance, branch, "main", foreign, body, "owner", (), (), (), ())
+    glance = Glance(Reference(repository, 40), "OPEN", "aa", False, "MERGEABLE", "CLEAN", None, None, "", "main")
+    return Pull(glance, branch, foreign, body, "owner", (), (), (), ())
 
 
 def test_a_pull_request_belongs_to_an_item_by_its_branch_or_its_trailer() -> None:

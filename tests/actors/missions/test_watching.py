@@ -39,7 +39,7 @@ LATER = timestamp(seconds_of(NOW) + 180)
 def item() -> WorkItem:
     one = mission_of({1: []}, MISSION).item(WorkItemId("item-1"))
     begun = replace(one, state=WorkItemState.RUNNING, assigned_to=AgentId("owner"), attempts=1)
-    return outcomes.work_ended(MISSION, begun, NOW, pull="o/r#40", head="aa")
+    return outcomes.work_ended(MISSION, begun, NOW, pull="o/r#40", head="aa", base="main")
 
 
 def pull(**more: Any) -> Pull:
@@ -53,9 +53,10 @@ def pull(**more: Any) -> Pull:
         review_decision=None,
         rollup="SUCCESS",
         updated_at=NOW,
+        base="main",
     )
     parts = {name: more.pop(name) for name in list(more) if name in Glance.__slots__}
-    made = Pull(replace(glance, **parts), "tt/x/1-y", "main", False, "", "owner", (), (), (), ())
+    made = Pull(replace(glance, **parts), "tt/x/1-y", False, "", "owner", (), (), (), ())
     return replace(made, **more)
 
 

@@ -22,14 +22,21 @@ _E = WorkItemEvent
 
 
 def work_ended(
-    mission: Mission, item: WorkItem, now: Timestamp, *, pull: str | None = None, head: str | None = None
+    mission: Mission,
+    item: WorkItem,
+    now: Timestamp,
+    *,
+    pull: str | None = None,
+    head: str | None = None,
+    base: str | None = None,
 ) -> WorkItem:
-    """Its agent is done. `pull` is the pull request that was found for it, with its head; None when there is none."""
+    """Its agent is done. `pull` is the pull request that was found for it, with its head and the branch that it is to
+    be merged into; None when there is none."""
     if pull is None and not mission.reviewer_required:
         return item.after(_E.FINISH, now)
     waits_for = "review" if mission.reviewer_required else "merge"
     held = item.after(_E.BLOCK, now, reason=_waiting(waits_for, pull), waits_for=waits_for)
-    return replace(held, pull=pull, head=head, review_task_id=None, approved_head=None)
+    return replace(held, pull=pull, head=head, base=base, review_task_id=None, approved_head=None)
 
 
 def work_lost(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
@@ -66,11 +73,11 @@ def review_lost(item: WorkItem, now: Timestamp) -> WorkItem:
     return replace(item, review_task_id=None, attempts=item.attempts + 1, updated_at=now)
 
 
-def pushed(mission: Mission, item: WorkItem, now: Timestamp, head: str) -> WorkItem:
-    """The head of its pull request is another one: what was approved is no longer what is there."""
-    if head == item.head or item.state is not WorkItemState.BLOCKED:
+def pushed(mission: Mission, item: WorkItem, now: Timestamp, head: str, base: str) -> WorkItem:
+    """The head of its pull request is another one, or what it is merged into: what was approved is no longer there."""
+    if (head, base) == (item.head, item.base) or item.state is not WorkItemState.BLOCKED:
         return item
-    moved = replace(item, head=head, approved_head=None, updated_at=now)
+    moved = replace(item, head=head, base=base, approved_head=None, updated_at=now)
     if not mission.reviewer_required or item.waits_for not in ("review", "merge"):
         return moved
     return _for_another_review(moved)

@@ -134,7 +134,7 @@ def _ended(plan: Plan, item: WorkItem, sights: Sights) -> Plan:
         plan = _finish(plan, own(plan, item), "it is gone")
         return plan.with_item(outcomes.work_ended(plan.mission, item, now))
     glance = pull.glance
-    after = outcomes.work_ended(plan.mission, item, now, pull=glance.reference.key, head=glance.head)
+    after = outcomes.work_ended(plan.mission, item, now, pull=glance.reference.key, head=glance.head, base=glance.base)
     plan = _finish(plan, (each for each in own(plan, item) if each.target != after.pull), "another one took its place")
     return look_again(_with_watches(plan.with_item(after), after, now), item=item.id, now=now)
 

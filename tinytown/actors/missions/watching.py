@@ -88,7 +88,7 @@ def observed(
     if glance.state == "CLOSED":
         closed = "closed without being merged"
         return outcomes.pull_closed(item, now), tuple(_ended(watch, WatchEvent.FAIL, closed) for watch in watches)
-    after = outcomes.pushed(mission, item, now, glance.head)
+    after = outcomes.pushed(mission, item, now, glance.head, glance.base)
     after = _judged(after, pull, now)
     looked = (_looked(watch, pull, now, bugbots, no_suites=no_suites) for watch in watches)
     return after, tuple(looked)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from tinytown.messages import JsonObject
 
 _SLIM = """
-  id number state isDraft merged updatedAt headRefOid mergeable mergeStateStatus reviewDecision
+  id number state isDraft merged updatedAt headRefOid baseRefName mergeable mergeStateStatus reviewDecision
   rollup: commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }
 """
 # A rollup beside which contexts are selected counts superseded runs as well, so those stand under an alias.
 _DETAIL = (
     _SLIM
     + """
-  url headRefName baseRefName isCrossRepository body author { login }
+  url headRefName isCrossRepository body author { login }
   checks: commits(last: 1) { nodes { commit { statusCheckRollup { contexts(first: 100) { totalCount nodes {
     __typename
     ... on CheckRun { name status conclusion }
@@ -60,6 +60,8 @@ class Glance:
     review_decision: str | None
     rollup: str | None
     updated_at: str
+    base: str
+    """The branch that it is to be merged into."""
 
     @property
     def fingerprint(self) -> str:
@@ -73,6 +75,7 @@ class Glance:
             self.review_decision,
             self.rollup,
             self.updated_at,
+            self.base,
         )
         return json.dumps(parts)
 
@@ -112,7 +115,6 @@ class Pull:
 
     glance: Glance
     branch: str
-    base: str
     foreign: bool
     body: str
     author: str
@@ -173,6 +175,7 @@ def _glance(reference: Reference, node: JsonObject) -> Glance:
         review_decision=text_of(node.get("reviewDecision")),
         rollup=next((text_of(rollup.get("state")) for rollup in _rollups(node, "rollup")), None),
         updated_at=str(node.get("updatedAt")),
+        base=str(node.get("baseRefName")),
     )
 
 
@@ -181,7 +184,6 @@ def _pull(reference: Reference, node: JsonObject) -> Pull:
     return Pull(
         _glance(reference, node),
         branch=str(node.get("headRefName")),
-        base=str(node.get("baseRefName")),
         foreign=node.get("isCrossRepository") is not False,
         body=str(node.get("body") or ""),
         author=_login(node)[0],

@@ -88,7 +88,6 @@ async def _detailed(github: GitHub, reference: Reference) -> Pull | None:
     return Pull(
         _glance(reference, seen),
         branch=str(head.get("ref")),
-        base=str(base.get("ref")),
         # The fork of a branch may be gone; that was somebody's as well.
         foreign=object_of(head, "repo").get("full_name") != object_of(base, "repo").get("full_name"),
         body=str(seen.pull.get("body") or ""),
@@ -150,6 +149,7 @@ def _glance(reference: Reference, seen: _Seen) -> Glance:
         review_decision=_decision(seen.opinions),
         rollup=_rollup({state for _, state in seen.checks}),
         updated_at=str(pull.get("updated_at")),
+        base=str(object_of(pull, "base").get("ref")),
     )
 
 
