@@ -118,6 +118,8 @@ class WorkItem(Record):
     """The branch that its pull request was to be merged into then."""
     approved_head: str | None = None
     """The head that a reviewer has approved; a push makes it lapse."""
+    approver: str | None = None
+    """Who approved it at GitHub, where it can be taken back; None when that was done here."""
     review_task_id: TaskId | None = None
     author: str | None = None
     needs_approval: bool = False

@@ -244,3 +244,43 @@ async def test_what_is_to_be_merged_into_another_branch_is_reviewed_again(course
     await course.approve()
     await course.on()
     assert pull.merged
+
+
+@pytest.mark.parametrize("reviewer_required", [True, False])
+@pytest.mark.parametrize("graphql", [True, False], ids=["graphql", "rest"])
+async def test_an_approval_that_was_taken_back_counts_no_more(
+    course: Course, graphql: bool, reviewer_required: bool
+) -> None:
+    course.hub.graphql_refusal = None if graphql else Reply(404, {"message": "Not Found"})
+    await course.begin(1, auto_merge=True, reviewer_required=reviewer_required)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    course.hub.now += 5
+    pull.check("test", None)
+    review = pull.review("carla")
+    await course.on(passes=181)
+    assert (await course.item()).approved_head == pull.head
+
+    review.state = "DISMISSED"
+    pull.touch()
+    pull.check("test")
+    await course.on(passes=181)
+    await course.on()
+    assert not pull.merged
+    assert (await course.item()).waits_for == ("review" if reviewer_required else "merge")
+
+    pull.review("dan")
+    await course.on(passes=181)
+    await course.on()
+    assert pull.merged
+
+
+async def test_what_an_agent_has_approved_stays_so_when_nobody_did_at_github(course: Course) -> None:
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    await course.approve()
+    await course.on(passes=181)
+
+    assert (await course.item()).waits_for == "merge"

@@ -47,22 +47,35 @@ def work_lost(item: WorkItem, now: Timestamp, reason: str) -> WorkItem:
 
 
 def reviewed(
-    item: WorkItem, now: Timestamp, *, approved: bool, head: str | None, reason: str | None = None
+    item: WorkItem,
+    now: Timestamp,
+    *,
+    approved: bool,
+    head: str | None,
+    reason: str | None = None,
+    approver: str | None = None,
 ) -> WorkItem:
     """A review has ended; `head` is the commit it was about. One about an older commit changes nothing.
 
-    Where no review is required there may be one all the same, and to approve is to let it be merged.
+    Where no review is required there may be one all the same, and to approve is to let it be merged. `approver` is who
+    approved it at GitHub.
     """
     if approved and item.waits_for == "merge" and head == item.head and item.approved_head != head:
-        return replace(item, approved_head=head, updated_at=now)
+        return replace(item, approved_head=head, approver=approver, updated_at=now)
     if item.waits_for != "review" or head != item.head:
         return item
     if not approved:
         return _again(item, now, f"the review asks for changes: {reason or 'no reason given'}")
     if item.pull is None:
         return replace(item.after(_E.FINISH, now), review_task_id=None)
-    waiting = _waiting("merge", item.pull)
-    return replace(item, waits_for="merge", reason=waiting, approved_head=head, review_task_id=None, updated_at=now)
+    passed = replace(item, approved_head=head, approver=approver, review_task_id=None, updated_at=now)
+    return replace(passed, waits_for="merge", reason=_waiting("merge", item.pull))
+
+
+def withdrawn(mission: Mission, item: WorkItem, now: Timestamp) -> WorkItem:
+    """Who approved it at GitHub has taken that back."""
+    lapsed = replace(item, approved_head=None, approver=None, updated_at=now)
+    return _for_another_review(lapsed) if mission.reviewer_required else lapsed
 
 
 def review_lost(item: WorkItem, now: Timestamp) -> WorkItem:

@@ -89,7 +89,7 @@ def observed(
         closed = "closed without being merged"
         return outcomes.pull_closed(item, now), tuple(_ended(watch, WatchEvent.FAIL, closed) for watch in watches)
     after = outcomes.pushed(mission, item, now, glance.head, glance.base)
-    after = _judged(after, pull, now)
+    after = _judged(mission, after, pull, now)
     looked = (_looked(watch, pull, now, bugbots, no_suites=no_suites) for watch in watches)
     return after, tuple(looked)
 
@@ -114,7 +114,7 @@ def _ended(watch: Watch, event: WatchEvent, result: str) -> Watch:
     return replace(watch.after(event, result), findings=(), fix_task_id=None) if watch.state in _LIVE else watch
 
 
-def _judged(item: WorkItem, pull: Pull, now: Timestamp) -> WorkItem:
+def _judged(mission: Mission, item: WorkItem, pull: Pull, now: Timestamp) -> WorkItem:
     """What people said of this very head. Nobody approves his own work."""
     opinions = [each for each in pull.opinions if each.commit == item.head and each.author != pull.author]
     against = next((each for each in opinions if each.state == "CHANGES_REQUESTED"), None)
@@ -122,8 +122,11 @@ def _judged(item: WorkItem, pull: Pull, now: Timestamp) -> WorkItem:
         if item.waits_for == "merge":
             item = replace(item, waits_for="review", approved_head=None)
         return outcomes.reviewed(item, now, approved=False, head=item.head, reason=_by(against))
-    if any(each.state == "APPROVED" for each in opinions):
-        return outcomes.reviewed(item, now, approved=True, head=item.head)
+    approver = next((each.author for each in opinions if each.state == "APPROVED"), None)
+    if approver is not None:
+        return outcomes.reviewed(item, now, approved=True, head=item.head, approver=approver)
+    if item.waits_for == "merge" and item.approver is not None and item.approved_head == item.head:
+        return outcomes.withdrawn(mission, item, now)
     return item
 
 

@@ -129,7 +129,7 @@ def _approved(item: WorkItem, now: times.Timestamp, *, has_result: bool) -> Work
             return outcomes.accepted(item, now)
         case "merge":
             # The last commit is approved; the mission may merge it when it is green.
-            return replace(item, approved_head=item.head, updated_at=now)
+            return replace(item, approved_head=item.head, approver=None, updated_at=now)
         case _ if has_result:
             return outcomes.accepted(item, now)
         case _:
