@@ -284,3 +284,19 @@ async def test_what_an_agent_has_approved_stays_so_when_nobody_did_at_github(cou
     await course.on(passes=181)
 
     assert (await course.item()).waits_for == "merge"
+
+
+async def test_what_a_person_asks_for_between_the_last_look_and_the_merge_is_seen(course: Course) -> None:
+    await course.begin(1, auto_merge=True)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    pull.check("test")
+    await course.on(passes=181)
+    course.hub.now += 60
+    pull.review("carla", "CHANGES_REQUESTED")
+    await course.approve()
+    await course.on(passes=10)
+
+    assert not pull.merged
+    assert "carla asks for changes" in str((await course.item()).reason)

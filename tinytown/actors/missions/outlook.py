@@ -2,7 +2,8 @@
 
 What must be true: what was seen is taken in by one commit, decided on the mission as it is by then; a look that failed
 changes no state of any item before the last of a row of them; and what is done at GitHub was written down before, and
-is done once by what it is done with: a merge names the head that it is for, and a head is run again or updated once.
+is done once by what it is done with: a merge names the head that it is for, and a head is run again or updated once;
+and nothing is merged that has changed since it was looked at.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import trio
 
 from tinytown.actors.missions import outcomes, sights
 from tinytown.actors.missions.actions import MergePull, Plan, UpdateBranch
-from tinytown.actors.missions.github.changes import has_suites, merge, rerun_broken, update_branch
+from tinytown.actors.missions.github.changes import has_suites, merge, rerun_broken, update_branch, updated_at
 from tinytown.actors.missions.github.failures import GitHubFailed, GitHubLimited, GitHubRefused
 from tinytown.actors.missions.github.finding import find_pull
 from tinytown.actors.missions.github.looks import Looks, look
@@ -111,6 +112,10 @@ class Outlook:
         github = await self.clients.of(pull.repository.host, pull.repository.owner)
         now = self.ticking.now
         if isinstance(action, MergePull):
+            seen = self.looks[pull]
+            if seen is None or await updated_at(github, pull) != seen.glance.updated_at:
+                # Somebody may have asked for changes since the look that found it green.
+                return partial(sights.look_again, item=action.item, now=now())
             came = await merge(github, pull, action.head, method)
             if came.result == "merged":
                 return partial(sights.merged, action=action, now=now())

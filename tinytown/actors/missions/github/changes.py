@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from tinytown.actors.missions.github.answers import objects
+from tinytown.actors.missions.github.answers import objects, text_of
 from tinytown.actors.missions.github.failures import GitHubFailed, GitHubLimited, GitHubRefused
 from tinytown.times import seconds_of
 
@@ -132,9 +132,18 @@ async def _method(github: GitHub, pull: Reference) -> str | None:
     return next((method for method, name in METHODS.items() if allowed.get(name) is True), None)
 
 
+async def updated_at(github: GitHub, pull: Reference) -> str | None:
+    """When anything of it changed last, as GitHub writes that; None when it does not say. Raises as `GitHub.get`."""
+    return text_of((await _read(github, pull)).get("updated_at"))
+
+
 async def _merged(github: GitHub, pull: Reference) -> bool:
+    return (await _read(github, pull)).get("merged") is True
+
+
+async def _read(github: GitHub, pull: Reference) -> JsonObject:
     found = (await github.get(_path(pull))).value
-    return isinstance(found, dict) and found.get("merged") is True
+    return found if isinstance(found, dict) else {}
 
 
 def _path(pull: Reference) -> str:
