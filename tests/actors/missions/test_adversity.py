@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -300,3 +301,63 @@ async def test_what_a_person_asks_for_between_the_last_look_and_the_merge_is_see
 
     assert not pull.merged
     assert "carla asks for changes" in str((await course.item()).reason)
+
+
+@pytest.mark.parametrize("ahead", [3000.0, -3000.0])
+@pytest.mark.parametrize("dated", [True, False])
+async def test_a_limit_is_waited_for_with_a_clock_that_is_wrong(course: Course, ahead: float, dated: bool) -> None:
+    """Ours is ahead of GitHub's; `dated`: GitHub says what time it is there."""
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    now, reset = course.hub.now, course.hub.now + 1000
+    answer, refused = course.hub.answer, []
+
+    def limited(call: Call) -> Reply:
+        theirs = course.hub.now - ahead
+        reply = Reply(403, {"message": "API rate limit exceeded"}, {"X-RateLimit-Remaining": "0"})
+        if course.hub.now < reset:
+            refused.append(call)
+        else:
+            reply = answer(call)
+        reply.headers["X-RateLimit-Reset"] = f"{reset - ahead:.0f}"
+        reply.headers |= {"Date": formatdate(theirs, usegmt=True)} if dated else {}
+        return reply
+
+    course.hub.answer = limited  # type: ignore[method-assign]
+    while course.hub.now < now + 1100:
+        await course.on(passes=5)
+    assert len(refused) <= (1 if dated else 6)
+
+    course.hub.repo("o/r").pulls[40].merge()
+    await course.on(passes=3600)
+    await course.on(passes=300)
+    assert (await course.item()).state is WorkItemState.DONE
+
+
+@pytest.mark.parametrize("after", ["99999999999", "9" * 400, "1e9", "-5", "0", "soon", "\u00b2"])
+async def test_a_limit_without_sense_ends(course: Course, after: str) -> None:
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    course.hub.faults = [Reply(429, {}, {"Retry-After": after, "X-RateLimit-Reset": after})]
+    await course.on(passes=181)
+    course.hub.repo("o/r").pulls[40].merge()
+    await course.on(passes=3701)
+
+    assert (await course.item()).state is WorkItemState.DONE
+
+
+@pytest.mark.parametrize("limit", [True, False])
+async def test_a_clock_that_is_set_back_keeps_nothing_waiting(course: Course, limit: bool) -> None:
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    if limit:
+        course.hub.faults = [Reply(429, {}, {"Retry-After": "600"})]
+        await course.on(passes=181)
+    course.hub.repo("o/r").pulls[40].merge()
+    course.hub.now -= 5 * 86_400
+    await course.on()
+
+    assert (await course.item()).state is WorkItemState.DONE

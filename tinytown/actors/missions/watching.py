@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from tinytown.actors.missions import outcomes
+from tinytown.actors.missions.github.budget import SET_BACK
 from tinytown.ids import WatchId
 from tinytown.lifecycle import WatchEvent, WatchState
 from tinytown.mission_records import GREEN, WATCH_KINDS, Watch
@@ -61,11 +62,16 @@ def watches_on(mission: Mission, item: WorkItem, now: Timestamp) -> tuple[Watch,
 def due(watches: Iterable[Watch], now: Timestamp) -> list[Watch]:
     """The watches to look at now: when the time of one has come, all that are live.
 
-    A query serves a hundred at the price of one, so those that began at different times go on together.
+    A query serves a hundred at the price of one, so those that began at different times go on together. One whose time
+    is further off than any wait is due, too: our clock was set back.
     """
     live = [watch for watch in watches if watch.state in _LIVE]
     at = seconds_of(now)
-    return live if any(seconds_of(watch.next_due_at) <= at for watch in live) else []
+    return live if any(not 0 < seconds_of(each.next_due_at) - at <= _longest(each) for each in live) else []
+
+
+def _longest(watch: Watch) -> float:
+    return max(watch.interval_secs, SET_BACK)
 
 
 def observed(

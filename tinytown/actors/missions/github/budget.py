@@ -7,13 +7,22 @@ person has called for goes out, and merges; what runs by itself waits for the ne
 from __future__ import annotations
 
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
 RESERVE = 0.1
 """The part of a bucket that is kept for a person's calls and for merges."""
+
+LONGEST_LIMIT = 3_700.0
+"""Seconds that a limit holds at most, whatever an answer says: GitHub counts by the hour."""
+
+SET_BACK = 2 * LONGEST_LIMIT
+"""Seconds: the end of a wait that is further off than this was noted before our clock was set back."""
+
+_RESET = "x-ratelimit-reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,22 @@ class Budget:
     def reserved_until(self, resource: str, now: float) -> float | None:
         """Until when only the reserve of a resource is left; None while there is more."""
         bucket = self._buckets.get(resource)
-        if bucket is None or bucket.reset <= now or bucket.remaining >= bucket.limit * RESERVE:
+        if bucket is None or bucket.remaining >= bucket.limit * RESERVE:
             return None
-        return bucket.reset
+        return bucket.reset if now < bucket.reset <= now + SET_BACK else None
+
+
+def to_our_clock(headers: MutableMapping[str, str], now: float) -> None:
+    """Put the end of a limit, which an answer gives by GitHub's clock, on ours; `now` is in seconds since 1970.
+
+    A clock that is ahead of GitHub's would not wait at all otherwise, and one that is behind far too long.
+    """
+    reset = headers.get(_RESET, "")
+    if not (reset.isascii() and reset.isdigit()):
+        return
+    try:
+        theirs = parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        theirs = now
+    left = min(max(0.0, float(reset) - theirs), LONGEST_LIMIT)
+    headers[_RESET] = str(round(now + left))

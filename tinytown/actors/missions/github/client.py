@@ -19,7 +19,7 @@ import trio
 
 from tinytown.actors.backoff import pause
 from tinytown.actors.missions.github.answers import data_of, limited, reason
-from tinytown.actors.missions.github.budget import Budget
+from tinytown.actors.missions.github.budget import LONGEST_LIMIT, SET_BACK, Budget, to_our_clock
 from tinytown.actors.missions.github.failures import (
     SECONDARY_WAIT,
     GitHubDenied,
@@ -65,6 +65,9 @@ LARGEST = 16 * 1024 * 1024
 
 WITHOUT_GRAPHQL = 3_600.0
 """Seconds for which a host that refused a query is asked over REST."""
+
+_MOST_DOUBLED = 6
+"""How often the wait for a limit is doubled at most: that is an hour."""
 
 _REST, _GRAPHQL = "application/vnd.github+json", "application/json"
 
@@ -123,6 +126,7 @@ class GitHub:
         self._limiter = trio.CapacityLimiter(AT_ONCE)
         self._memory = Memory()
         self._hold_until = 0.0
+        self._limited_in_a_row = 0
         self._no_graphql_until = 0.0
         self.budget = Budget()
 
@@ -221,9 +225,10 @@ class GitHub:
             token = await self._tokens.token()
             answer = await self._exchange(request, token)
             if answer.page is not None:
+                self._limited_in_a_row = 0
                 return answer.page
             if answer.what is Meaning.LIMITED:
-                self._hold(answer.headers, failures)
+                self._hold(answer.headers)
                 if failures + 1 >= TRIES:
                     raise self._limited()
             elif answer.what is Meaning.BROKEN:
@@ -243,7 +248,7 @@ class GitHub:
         """One request and what its answer means; `page` is set when it is what was asked for."""
         memory = self._memory if request.method == "GET" else None
         kept = None if memory is None else memory.get(token, request.address)
-        if kept is not None and self._wall() - kept.at < request.recent:
+        if kept is not None and 0 <= self._wall() - kept.at < request.recent:
             return _Answer(Meaning.SAME, page=kept.page)
         try:
             status, headers, raw = await self._send(request, token, None if kept is None else kept.etag)
@@ -267,7 +272,7 @@ class GitHub:
         reserved = self.budget.reserved_until(request.resource, self._wall()) if request.background else None
         if reserved is not None:
             raise GitHubLimited("The rest of this hour's requests is kept for what people ask", until=reserved)
-        while (left := self._hold_until - self._wall()) > 0:
+        while 0 < (left := self._hold_until - self._wall()) <= SET_BACK:
             if not request.waits or left > PATIENCE:
                 raise self._limited()
             await self._sleep(left)
@@ -293,14 +298,21 @@ class GitHub:
         found = {name.lower(): value for name, value in response.headers.items()}
         if "next" in response.links:
             found["next"] = response.links["next"]["url"]
+        to_our_clock(found, self._wall())
         self.budget.note(found)
         return response.status_code, found, bytes(raw)
 
-    def _hold(self, headers: Mapping[str, str], failures: int) -> None:
-        wait = wait_of(headers, self._wall())
-        if wait is None:
-            wait = SECONDARY_WAIT * 2**failures * (1 + self._random.random() / 2)
-        self._hold_until = max(self._hold_until, self._wall() + wait)
+    def _hold(self, headers: Mapping[str, str]) -> None:
+        now = self._wall()
+        held = now < self._hold_until <= now + SET_BACK
+        if not held:
+            self._limited_in_a_row += 1
+        told = wait_of(headers, now)
+        # One that holds on after the time that it has told is over is waited for longer and longer, too.
+        doubled = min(self._limited_in_a_row - (1 if told is None else 2), _MOST_DOUBLED)
+        least = SECONDARY_WAIT * 2**doubled * (1 + self._random.random() / 2) if doubled >= 0 else 0.0
+        wait = min(max(least, told or 0.0), LONGEST_LIMIT)
+        self._hold_until = max(self._hold_until if held else 0.0, now + wait)
 
     def _limited(self) -> GitHubLimited:
         minutes = max(1, ceil((self._hold_until - self._wall()) / 60))
