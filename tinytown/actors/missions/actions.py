@@ -132,13 +132,15 @@ class Plan:
         """The item of this id."""
         return next(item for item in self.items if item.id == item_id)
 
-    def with_item(self, after: WorkItem) -> Plan:
-        """The plan with an item replaced."""
-        return replace(self, items=tuple(after if item.id == after.id else item for item in self.items))
+    def with_item(self, *after: WorkItem) -> Plan:
+        """The plan with items replaced."""
+        new = {item.id: item for item in after}
+        return replace(self, items=tuple(new.get(item.id, item) for item in self.items)) if new else self
 
-    def with_watch(self, after: Watch) -> Plan:
-        """The plan with a watch replaced."""
-        return replace(self, watches=tuple(after if watch.id == after.id else watch for watch in self.watches))
+    def with_watch(self, *after: Watch) -> Plan:
+        """The plan with watches replaced."""
+        new = {watch.id: watch for watch in after}
+        return replace(self, watches=tuple(new.get(watch.id, watch) for watch in self.watches)) if new else self
 
 
 def applied(plan: Plan, actions: Sequence[Action] | Iterable[Action], now: Timestamp) -> Plan:

@@ -164,9 +164,12 @@ class _Planning:
         """Merge what is approved and green, where the mission may."""
         if not self.mission.auto_merge:
             return
+        watches: dict[tuple[str, str | None], list[Watch]] = {}
+        for watch in self.watches:
+            watches.setdefault((watch.work_item_id, watch.target), []).append(watch)
         for item in self._ordered(item for item in self.items.values() if item.waits_for == "merge"):
             # Those of a pull request that was closed before have nothing to say of the one that took its place.
-            own = [watch for watch in self.watches if watch.work_item_id == item.id and watch.target == item.pull]
+            own = watches.get((item.id, item.pull), [])
             green = bool(own) and all(
                 watch.last_result == GREEN and watch.head == item.head and not watch.findings for watch in own
             )

@@ -95,25 +95,25 @@ def finished(plan: Plan, town: Town) -> list[tuple[WorkItem, Task]]:
 
 def reconciled(plan: Plan, town: Town, now: Timestamp) -> Plan:
     """The plan with all that tasks have come to, but for work that was completed."""
-    for item in plan.items:
-        after = item
-        if item.state in IN_WORK:
-            after = _worked(item, town, now)
-        elif item.review_task_id is not None:
-            after = _reviewed(item, town, now)
-        if after is not item:
-            plan = plan.with_item(after)
+    plan = plan.with_item(*(_after_task(item, town, now) for item in plan.items))
     items = {item.id: item for item in plan.items}
+    over = []
     for watch in plan.watches:
         item_of = items.get(watch.work_item_id)
         # A gate serves all that wait for it, and ends when that is there.
         if item_of is None or watch.watch_kind == EXTERNAL_GATE:
             continue
         if item_of.state.is_terminal and watch.state in LIVE:
-            plan = plan.with_watch(replace(watch.after(WatchEvent.FINISH), fix_task_id=None))
+            over.append(replace(watch.after(WatchEvent.FINISH), fix_task_id=None))
         elif watch.fix_task_id is not None:
             plan = _mended(plan, watch, item_of, town, now)
-    return plan
+    return plan.with_watch(*over)
+
+
+def _after_task(item: WorkItem, town: Town, now: Timestamp) -> WorkItem:
+    if item.state in IN_WORK:
+        return _worked(item, town, now)
+    return item if item.review_task_id is None else _reviewed(item, town, now)
 
 
 def _worked(item: WorkItem, town: Town, now: Timestamp) -> WorkItem:

@@ -17,13 +17,13 @@ from tinytown.mission_records import EXTERNAL_GATE
 from tinytown.times import seconds_of, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from tinytown.actors.missions.actions import MergePull, Outward, Plan
     from tinytown.actors.missions.github.pulls import Pull
     from tinytown.actors.missions.github.standing import Standing
     from tinytown.ids import TaskId, WorkItemId
-    from tinytown.mission_records import Watch, WorkItem
+    from tinytown.mission_records import Mission, Watch, WorkItem
     from tinytown.times import Timestamp
 
 UNREADABLE = "cannot be read: it is not there, or the token may not see it"
@@ -62,17 +62,27 @@ def taken_in(plan: Plan, sights: Sights) -> Plan:
             plan = plan.with_item(
                 item.after(WorkItemEvent.BLOCK, sights.now, reason=reason, waits_for="person"),
             )
+    # All at once: a mission may have a thousand pull requests with four watches each, and all are looked at together.
+    watches: list[Watch] = []
+    on: dict[tuple[WorkItemId, str], list[Watch]] = {}
     for watch in plan.watches:
-        if watch.watch_kind == EXTERNAL_GATE and watch.state in LIVE:
-            plan = _gate(plan, watch, sights)
+        if watch.state not in LIVE:
+            continue
+        if watch.watch_kind == EXTERNAL_GATE:
+            watches.append(_gate(plan, watch, sights))
+        else:
+            on.setdefault((watch.work_item_id, watch.target), []).append(watch)
+    items: list[WorkItem] = []
     for item in plan.items:
         standing = sights.standings.get(item.source_ref or "")
         if standing is not None and standing.state != "open" and not item.state.is_terminal:
             why = " as not planned" if standing.reason == "not_planned" else ""
-            plan = plan.with_item(replace(outcomes.pull_merged(item, sights.now), reason=f"its issue was closed{why}"))
+            items.append(replace(outcomes.pull_merged(item, sights.now), reason=f"its issue was closed{why}"))
         elif item.pull is not None:
-            plan = _pull(plan, item, sights)
-    return plan
+            after, looked = _pull(plan.mission, item, on.get((item.id, item.pull), []), sights)
+            items.append(after)
+            watches += looked
+    return plan.with_item(*items).with_watch(*watches)
 
 
 def own(plan: Plan, item: WorkItem) -> list[Watch]:
@@ -159,49 +169,37 @@ def _finish(plan: Plan, watches: Iterable[Watch], result: str) -> Plan:
     return plan
 
 
-def _pull(plan: Plan, item: WorkItem, sights: Sights) -> Plan:
+def _pull(mission: Mission, item: WorkItem, live: Sequence[Watch], sights: Sights) -> tuple[WorkItem, Sequence[Watch]]:
+    """The item, and its live watches on its pull request, after a look at that."""
     key = item.pull or ""
-    live = [watch for watch in own(plan, item) if watch.state in LIVE and watch.target == key]
     if key in sights.pulls:
-        after, watches = observed(
-            plan.mission,
-            item,
-            live,
-            sights.pulls[key],
-            sights.now,
-            bugbots=sights.bugbots,
-            no_suites=key in sights.unchecked,
-        )
-        plan = plan.with_item(after)
-    elif key in sights.failed:
-        watches = ()
+        bare = key in sights.unchecked
+        return observed(mission, item, live, sights.pulls[key], sights.now, bugbots=sights.bugbots, no_suites=bare)
+    if key in sights.failed:
+        watches = []
         for watch in live:
             item, failed = look_failed(item, watch, sights.now, sights.failed[key])
-            watches += (failed,)
-        plan = plan.with_item(item)
-    else:
-        until = sights.limited.get(key)
-        watches = () if until is None else tuple(look_limited(watch, until) for watch in live)
-    for watch in watches:
-        plan = plan.with_watch(watch)
-    return plan
+            watches.append(failed)
+        return item, watches
+    until = sights.limited.get(key)
+    return item, [] if until is None else [look_limited(watch, until) for watch in live]
 
 
-def _gate(plan: Plan, gate: Watch, sights: Sights) -> Plan:
+def _gate(plan: Plan, gate: Watch, sights: Sights) -> Watch:
     key = gate.target
     if key in sights.limited:
-        return plan.with_watch(look_limited(gate, sights.limited[key]))
+        return look_limited(gate, sights.limited[key])
     if key in sights.failed:
         # What waits for it goes on waiting: a failed look says nothing.
-        return plan.with_watch(look_failed(plan.items[0], gate, sights.now, sights.failed[key])[1])
+        return look_failed(plan.items[0], gate, sights.now, sights.failed[key])[1]
     if key not in sights.standings:
-        return plan
+        return gate
     standing = sights.standings[key]
     later = timestamp(seconds_of(sights.now) + gate.interval_secs)
     if standing is None:
-        return plan.with_watch(replace(gate, findings=("unreadable",), last_result=UNREADABLE, next_due_at=later))
+        return replace(gate, findings=("unreadable",), last_result=UNREADABLE, next_due_at=later)
     if standing.kind == "pull" and standing.state == "closed":
-        return plan.with_watch(gate.after(WatchEvent.FAIL, "was closed without being merged"))
+        return gate.after(WatchEvent.FAIL, "was closed without being merged")
     if standing.state != "open":
-        return plan.with_watch(replace(gate.after(WatchEvent.FINISH, standing.state), findings=()))
-    return plan.with_watch(replace(gate, findings=(), last_result="open", failures=0, next_due_at=later))
+        return replace(gate.after(WatchEvent.FINISH, standing.state), findings=())
+    return replace(gate, findings=(), last_result="open", failures=0, next_due_at=later)
