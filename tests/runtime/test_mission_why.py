@@ -307,6 +307,10 @@ def test_the_events_of_a_mission_are_its_own(town: Town) -> None:
     assert [each.type for each in run_sync(mission_events(town, MissionEvents(other.id, 1))).events] == [
         "mission.stopped"
     ]
+    with pytest.raises(AmbiguousId):
+        run_sync(mission_events(town, MissionEvents()))
+    run_sync(stop_mission(town, StopMission(other.id, force=True)))
+    assert run_sync(mission_events(town, MissionEvents())).mission_id == mission.id
     for count in (0, 101):
         with pytest.raises(Invalid):
             run_sync(mission_events(town, MissionEvents(mission.id, count)))

@@ -183,7 +183,14 @@ def reject(
 
 
 def events(
-    run_id: RunId,
+    run_id: Annotated[
+        str | None,
+        Parameter(
+            name="RUN_ID",
+            help="Id of a mission, or a unique prefix. [default: the mission that is there]",
+            completer=mission_ids,
+        ),
+    ] = None,
     /,
     *,
     count: Annotated[int, Parameter(name=("--count", "-n"), help="How many of the last events.")] = 20,
@@ -191,7 +198,7 @@ def events(
 ) -> Invocation:
     """Show what happened in a mission.
 
-    Example: tt mission events 550e8400
+    Example: tt mission events --count 5
     """
     from tinytown.runtime.operations.missions.showing import MissionEvents
 

@@ -43,7 +43,10 @@ async def one_mission(town: Town, wanted: str | None) -> MissionId:
         raise NotFound("There is no mission", hint="Start one with: tt mission start --issue 23")
     if len(found) > 1:
         listed = ", ".join(short(mission.id) for mission in found[:10])
-        raise AmbiguousId(f"There are {len(found)} missions: {listed}", hint="Name one with: --run ID")
+        raise AmbiguousId(
+            f"There are {len(found)} missions: {listed}",
+            hint="Name one by its id: --run ID, or the ID alone with 'tt mission events'",
+        )
     return found[0].id
 
 

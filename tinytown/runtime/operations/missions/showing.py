@@ -106,9 +106,9 @@ class MissionView:
 
 @dataclass(frozen=True, slots=True)
 class MissionEvents:
-    """The last `count` events of a mission."""
+    """The last `count` events of a mission; without a name of the only one that is not over."""
 
-    mission: str
+    mission: str | None = None
     count: int = whole("number of events", 1, EVENTS_KEPT, default=20)
 
 
@@ -193,9 +193,9 @@ async def show_mission(town: Town, request: ShowMission) -> MissionView:
 async def mission_events(town: Town, request: MissionEvents) -> MissionEventList:
     """Show what happened in a mission last.
 
-    Raises `MissionNotFound`, `AmbiguousId`, `Invalid`.
+    Raises `MissionNotFound`, `AmbiguousId`, `Invalid`, and `NotFound` when none is named and there is none.
     """
-    mission_id = await town.missions.find(request.mission)
+    mission_id = await one_mission(town, request.mission)
     # A prefix is looked up in the index, a whole id is taken as it is.
     await town.missions.see(mission_id)
     names = {str(agent_id): name for agent_id, name in (await town.store.names()).items()}
