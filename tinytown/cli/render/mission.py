@@ -56,8 +56,8 @@ ITEMS = {
 EMPTY = "No missions. Run 'tt mission start --issue <ISSUE>' to start one."
 NONE_ACTIVE = "No active missions. Start one with 'tt mission start --issue <ISSUE>', or see all: tt mission list --all"
 REASON = 300
-SHOWN_TEXT = 2_000
-"""Characters of a stranger's text; more is in the issue itself."""
+SHOWN_TEXT = 32_768
+"""Characters of a stranger's text: all that an agent gets, since it is approved as a whole."""
 
 
 def started(result: MissionStarted) -> list[str]:
