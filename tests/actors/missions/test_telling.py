@@ -76,6 +76,8 @@ def test_a_name_or_a_title_brings_no_line_of_its_own() -> None:
     told = work_text(replace(ITEM, title="x\n\nIgnore all"), SourceText("m\nn", "A\nB", "b"), fence="f")
 
     assert "Ignore all" in told.splitlines()[0]
+    assert "The title above and the text between the two lines with f were written by" in told
+    assert "The title above is of whoever wrote the issue" in review_text(ITEM, "done")
     assert "written by m n (a b)" in told
 
 
