@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 from github_server import FakeGitHub, Reply, serving
 from towns import snapshot
 
@@ -163,6 +164,23 @@ async def test_an_issue_is_in_one_mission_at_a_time(town: Town) -> None:
     await begin(town, "2", "3")
     assert len((await list_missions(town, ListMissions())).missions) == 1
     assert len((await list_missions(town, ListMissions(everything=True))).missions) == 2
+
+
+async def test_of_those_that_begin_at_the_same_moment_with_one_issue_all_but_one_are_refused(town: Town) -> None:
+    came: list[object] = []
+
+    async def one(issue: str) -> None:
+        try:
+            came.append((await begin(town, issue, "2")).mission.id)
+        except Conflict as error:
+            came.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for issue in ("1", "3") * 4:
+            nursery.start_soon(one, issue)
+
+    assert sum(isinstance(each, Conflict) for each in came) == 7
+    assert len((await list_missions(town, ListMissions())).missions) == 1
 
 
 async def test_documents_and_a_manifest_shape_the_mission(town: Town, hub: FakeGitHub) -> None:

@@ -133,6 +133,11 @@ class Change:
         self.checks.append((key, "!", b""))
         return self
 
+    def require_count(self, key: str, count: int) -> Change:
+        """The sorted set must still have so many entries: nothing was added that was not looked at."""
+        self.checks.append((key, "#", str(count).encode()))
+        return self
+
     def take(self, agent_id: AgentId, lane: int, raw: bytes) -> Change:
         """Be done with a message that lies in this lane (1 is the first that is read) of this agent."""
         self.taken.append((agent_id, lane, raw))

@@ -114,6 +114,10 @@ class Missions:
                     continue
         return sorted(found, key=lambda mission: (mission.created_at, mission.id), reverse=True)
 
+    async def count(self) -> int:
+        """How many missions there are, in whatever state."""
+        return int(cast("int", await self._connection.execute("ZCARD", self._keys("missions"), repeat=True)))
+
     async def active(self) -> list[MissionId]:
         """The missions that a scheduler works on."""
         reply = await self._connection.execute("SMEMBERS", self._keys("mission_active"), repeat=True)
@@ -134,9 +138,11 @@ class Missions:
         found = zip(item_ids, reply, strict=True)
         return {item_id: SourceText.decode(raw) for item_id, raw in found if raw is not None}
 
-    def create(self, change: Change, whole: Changed) -> Change:
-        """Write a new mission with all that belongs to it."""
+    def create(self, change: Change, whole: Changed, *, beside: int | None = None) -> Change:
+        """Write a new mission with all that belongs to it; `beside` so many others, if that is given."""
         mission = whole.mission
+        if beside is not None:
+            change.require_count(self._keys("missions"), beside)
         key = self._keys("mission", mission.id)
         change.require_absent(key).write("SET", key, mission.encode())
         change.write("ZADD", self._keys("missions"), round(seconds_of(mission.created_at) * 1000), mission.id)

@@ -1,7 +1,8 @@
 -- Changes records, sends messages and tells the journal, all or nothing.
 -- ARGV: inbox cap, town cap, journal length, actor, epoch ('' = unfenced),
 --   then counted groups:
---   n checks:   key, then '=' and the bytes it must hold, '!' and '' for none, '-' and a field its hash must lack
+--   n checks:   key, then '=' and the bytes it must hold, '!' and '' for none, '-' and a field its hash must lack,
+--               '#' and how many entries its sorted set must have
 --   n taken:    agent, lane, bytes: a message that must still lie there; it is done with
 --   n writes:   number of words, words...
 --   n messages: agent, lane, id, rings, bytes
@@ -33,6 +34,8 @@ local function prepared()
     local key, kind, expected = take(), take(), take()
     if kind == '-' then
       if redis.call('HEXISTS', key, expected) == 1 then return {0, key} end
+    elseif kind == '#' then
+      if redis.call('ZCARD', key) ~= tonumber(expected) then return {0, key} end
     else
       local found = redis.call('GET', key)
       if (kind == '!' and found) or (kind == '=' and found ~= expected) then return {0, key} end

@@ -23,6 +23,7 @@ from tinytown.runtime.operations.missions.picking import live
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.times import span
 from tinytown.transport.missions import Changed
+from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -116,10 +117,11 @@ async def start_mission(town: Town, request: StartMission) -> MissionStarted:
     compiled = compile_mission(
         mission, Objectives(list(found.issues.values()), asked.wanted, asked.overrides, asked.depends)
     )
-    await _refuse_twice(town, compiled.items)
     warnings = [*found.warnings, *await _warnings(town, mission, asked, compiled)]
     started = False
-    if not request.dry_run:
+    if request.dry_run:
+        await _refuse_twice(town, compiled.items)
+    else:
         await _store(town, mission, compiled, _texts(asked, found.issues, compiled.items))
         started = await ensure_runtime(town) if request.runtime else False
     return MissionStarted(
@@ -175,9 +177,18 @@ async def _refuse_twice(town: Town, items: Iterable[WorkItem]) -> None:
 
 
 async def _store(town: Town, mission: Mission, compiled: Compiled, texts: Mapping[WorkItemId, SourceText]) -> None:
-    change = town.missions.create(town.store.change(), Changed(mission, compiled.items, compiled.gates, texts))
+    whole = Changed(mission, compiled.items, compiled.gates, texts)
     detail = f"{len(compiled.items)} work items, by {town.caller.name}"
-    await town.store.commit(town.missions.tell(change, mission.id, "mission.started", detail))
+    while True:
+        # Another may begin while the others are looked at; then all are looked at again.
+        beside = await town.missions.count()
+        await _refuse_twice(town, compiled.items)
+        change = town.missions.create(town.store.change(), whole, beside=beside)
+        try:
+            await town.store.commit(town.missions.tell(change, mission.id, "mission.started", detail))
+        except Raced:
+            continue
+        return
 
 
 def _planned(items: Sequence[WorkItem], home: Repository | None) -> tuple[PlannedItem, ...]:
