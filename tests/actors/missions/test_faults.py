@@ -16,6 +16,7 @@ from tinytown.actors.missions.github.failures import GitHubFailed
 from tinytown.actors.missions.github.finding import find_pull
 from tinytown.actors.missions.github.issues import load_issues
 from tinytown.actors.missions.github.looks import Looks, look
+from tinytown.actors.missions.github.memory import MOST_BYTES
 from tinytown.actors.missions.github.standing import standings
 from tinytown.actors.missions.references import Endpoints, Reference, Repository
 from tinytown.ids import MissionId
@@ -81,6 +82,18 @@ async def test_an_answer_that_comes_a_byte_at_a_time_holds_no_place_for_ever(moc
                 mock_clock.jump(LONGEST / 4)
                 with trio.move_on_after(1):
                     await wanted.send(None)
+
+
+async def test_what_is_kept_of_what_was_read_has_an_end(hub: FakeGitHub, github: GitHub) -> None:
+    for number in range(11, 15):
+        hub.issue(f"o/r#{number}", body="x" * (MOST_BYTES // 3))
+        await github.get(f"/repos/o/r/issues/{number}")
+    charged = hub.remaining["core"]
+    for number in range(14, 10, -1):
+        await github.get(f"/repos/o/r/issues/{number}")
+
+    # The last two are still there.
+    assert charged - hub.remaining["core"] == 2
 
 
 FAULTS = {

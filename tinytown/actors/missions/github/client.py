@@ -259,13 +259,13 @@ class GitHub:
         if what is Meaning.FINE and request.resource == "graphql" and limited(value):
             return _Answer(Meaning.LIMITED, status, headers)
         if what is Meaning.SAME and kept is not None:
-            etag, page = kept.etag, kept.page
+            etag, page, size = kept.etag, kept.page, kept.size
         elif what is Meaning.FINE:
-            etag, page = headers.get("etag", ""), Page(value, headers.get("next"))
+            etag, page, size = headers.get("etag", ""), Page(value, headers.get("next")), len(raw)
         else:
             return _Answer(what, status, headers, raw, fault=f"status {status}")
         if memory is not None and etag:
-            memory.keep(token, request.address, Kept(etag, page, self._wall()))
+            memory.keep(token, request.address, Kept(etag, page, self._wall(), size))
         return _Answer(what, status, headers, page=page)
 
     async def _wait_for_hold(self, request: _Request) -> None:
