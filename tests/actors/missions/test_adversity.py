@@ -361,3 +361,34 @@ async def test_a_clock_that_is_set_back_keeps_nothing_waiting(course: Course, li
     await course.on()
 
     assert (await course.item()).state is WorkItemState.DONE
+
+
+async def test_a_check_that_fails_behind_a_hundred_others_is_mended(course: Course) -> None:
+    await course.begin(1)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    for number in range(100):
+        pull.check(f"fine {number}")
+    pull.check("bad", "FAILURE")
+    await course.on(passes=181)
+
+    (fix,) = await course.open_tasks("Repair")
+    assert "one that is not among the first 100" in fix.description
+
+
+async def test_nothing_is_merged_over_threads_that_were_not_read(course: Course) -> None:
+    await course.begin(1, auto_merge=True)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    pull.check("test")
+    course.hub.now += 5
+    pull.thread("carla", "This leaks a file")
+    for number in range(60):
+        pull.thread("carla", f"Fine {number}").resolved = True
+    await course.approve()
+    await course.on(passes=181)
+    await course.on()
+
+    assert not pull.merged

@@ -155,6 +155,8 @@ def _looked(watch: Watch, pull: Pull, now: Timestamp, bugbots: Collection[str], 
             if not findings and any(said.open and not said.by_bot for said in pull.threads):
                 # It may be right, so nothing is merged over it; but a stranger gives no work to anybody.
                 result = "open threads of strangers"
+            if not findings and "threads" in pull.unread:
+                result = "more threads than can be read"
             if pull.glance.review_decision == "CHANGES_REQUESTED":
                 result = "changes requested"
         case _:
@@ -173,6 +175,8 @@ def _checks(watch: Watch, pull: Pull, now: Timestamp, *, no_suites: bool) -> tup
         return tuple(failed), "failing"
     if broke_off:
         return (), "rerun"
+    if "checks" in pull.unread and pull.glance.rollup in ("FAILURE", "ERROR"):
+        return (f"one that is not among the first {len(pull.checks)}",), "failing"
     if pull.glance.rollup is None and not pull.checks:
         since = seconds_of(now) - seconds_of(watch.head_seen_at or now)
         return (), GREEN if no_suites and since >= UNCHECKED_FOR else "no checks yet"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tinytown.actors.missions.compiler import TRUSTED
 from tinytown.actors.missions.github.answers import object_of, objects, text_of
@@ -110,7 +110,7 @@ class Opinion:
 class Pull:
     """A pull request with all that watches look at. `checks` are names with their state, see `check_state`.
 
-    `foreign`: its branch is in somebody's fork.
+    `foreign`: its branch is in somebody's fork. `unread` tells of which of its lists there is more than was read.
     """
 
     glance: Glance
@@ -122,6 +122,7 @@ class Pull:
     opinions: tuple[Opinion, ...]
     threads: tuple[Said, ...]
     comments: tuple[Said, ...]
+    unread: frozenset[Literal["checks", "threads"]] = frozenset()
 
 
 _STATES = frozenset({"OPEN", "CLOSED", "MERGED"})
@@ -180,7 +181,13 @@ def _glance(reference: Reference, node: JsonObject) -> Glance:
 
 
 def _pull(reference: Reference, node: JsonObject) -> Pull:
-    contexts = [context for rollup in _rollups(node, "checks") for context in _entries(rollup, "contexts")]
+    rollups = list(_rollups(node, "checks"))
+    contexts = [context for rollup in rollups for context in _entries(rollup, "contexts")]
+    unread: set[Literal["checks", "threads"]] = set()
+    if any(_has_more(rollup, "contexts") for rollup in rollups):
+        unread.add("checks")
+    if _has_more(node, "reviewThreads"):
+        unread.add("threads")
     return Pull(
         _glance(reference, node),
         branch=str(node.get("headRefName")),
@@ -194,6 +201,7 @@ def _pull(reference: Reference, node: JsonObject) -> Pull:
         ),
         threads=tuple(_thread(thread) for thread in _entries(node, "reviewThreads")),
         comments=tuple(_said(comment, str(comment.get("id"))) for comment in _entries(node, "comments")),
+        unread=frozenset(unread),
     )
 
 
@@ -232,6 +240,11 @@ def _rollups(node: JsonObject, alias: str) -> Iterator[JsonObject]:
         rollup = object_of(commit, "commit").get("statusCheckRollup")
         if isinstance(rollup, dict):
             yield rollup
+
+
+def _has_more(node: JsonObject, name: str) -> bool:
+    total = object_of(node, name).get("totalCount")
+    return isinstance(total, int) and total > len(_entries(node, name))
 
 
 def _entries(node: JsonObject, name: str) -> list[JsonObject]:
