@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import trio
 from github_server import FakeGitHub
 from towns import Parts
 
@@ -34,6 +35,7 @@ class Course:
     town: Parts
     clients: Clients
     mission: Mission = field(default_factory=Mission)
+    turns: trio.Lock = field(default_factory=trio.Lock)
     actor: MissionActor = field(init=False)
 
     async def begin(self, *numbers: int, **policy: object) -> None:
@@ -67,6 +69,7 @@ class Course:
             tick_secs=30.0,
             now=lambda: timestamp(self.hub.now),
             bell=Bell(),
+            turns=self.turns,
             monotonic=lambda: self.hub.now,
         )
 

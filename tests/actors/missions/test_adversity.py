@@ -392,3 +392,15 @@ async def test_nothing_is_merged_over_threads_that_were_not_read(course: Course)
     await course.on()
 
     assert not pull.merged
+
+
+async def test_two_missions_do_not_both_take_the_same_free_agent(course: Course) -> None:
+    other = Course(course.hub, course.town, course.clients, turns=course.turns)
+    course.hub.issue("o/r#2")
+    await course.begin(1)
+    await other.begin(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(course.on)
+        nursery.start_soon(other.on)
+
+    assert len({task.assigned_to for task in await course.open_tasks()}) == 2

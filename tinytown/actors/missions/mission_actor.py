@@ -6,6 +6,7 @@ the network, so an agent that gets free is given work while GitHub hangs.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 class MissionActor:
     """One mission, held under a fence.
 
-    `tick_secs` is the longest time between two ticks, `now` gives the time of day, `monotonic` seconds of any clock.
+    `tick_secs` is the longest time between two ticks, `now` gives the time of day, `monotonic` seconds of any clock;
+    `turns` is that of `Ticking`.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class MissionActor:
         tick_secs: float,
         now: Callable[[], Timestamp],
         bell: Bell,
+        turns: trio.Lock,
         monotonic: Callable[[], float] = trio.current_time,
     ) -> None:
         looks = Looks()
@@ -55,7 +58,8 @@ class MissionActor:
         self._fence = fence
         self._mission_id = mission_id
         self._tick_secs = tick_secs
-        self._ticking = Ticking(store, missions, shelves, now, lambda pull, finding: explain(looks, pull, finding))
+        worded = partial(explain, looks)
+        self._ticking = Ticking(store, missions, shelves, now, worded, turns)
         self._outlook = Outlook(mission_id, fence, self._ticking, clients, looks, bugbots, monotonic)
         self._outside = Bell()
 

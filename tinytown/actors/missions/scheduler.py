@@ -85,6 +85,7 @@ class Scheduler:
         self.rests = False
         """The town was stopped: no mission is taken up before there is an agent, or somebody changes one."""
         self._bell = Bell()
+        self._turns = trio.Lock()
         self._scope = trio.CancelScope()
         self._changed = trio.Event()
 
@@ -257,6 +258,7 @@ class Scheduler:
             tick_secs=parts.tick_secs,
             now=parts.now,
             bell=Bell(),
+            turns=self._turns,
         )
 
     @asynccontextmanager

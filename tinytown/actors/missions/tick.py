@@ -8,8 +8,10 @@ to the caller, who does it afterwards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import trio
 
 from tinytown.actors.missions.actions import AskFix, AskReview, AssignItem, MergePull, Plan, RerunChecks, UpdateBranch
 from tinytown.actors.missions.actions import applied as applied_to
@@ -66,13 +68,18 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class Ticking:
-    """What ticks need. `now` is the time of day, `explain` words what a watch has found."""
+    """What ticks need. `now` is the time of day, `explain` words what a watch has found.
+
+    The missions of one process take `turns`: an agent that gets free wakes all of them, and two that look at the same
+    moment would both give him something, while another goes without.
+    """
 
     store: Store
     missions: Missions
     shelves: Shelves
     now: Callable[[], Timestamp]
     explain: Callable[[str, str], str] = lambda _, finding: finding
+    turns: trio.Lock = field(default_factory=trio.Lock)
 
     async def tick(self, mission_id: MissionId, fence: Fence, merging: Collection[MergePull] = ()) -> Ticked:
         """Do one tick; `merging` is under way already.
@@ -80,6 +87,10 @@ class Ticking:
         Raises `MissionNotFound`, `BadMessage` for a mission that cannot be read, `LeaseLost` when somebody else has
         it, and the kinds of `Unavailable`.
         """
+        async with self.turns:
+            return await self._tick(mission_id, fence, merging)
+
+    async def _tick(self, mission_id: MissionId, fence: Fence, merging: Collection[MergePull]) -> Ticked:
         avoided: set[AgentId] = set()
         tell = True
         while True:
