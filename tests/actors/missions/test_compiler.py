@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinytown.actors.missions.compiler import Issue, Objectives, compile_mission
+from tinytown.actors.missions.compiler import MOST_EDGES, Issue, Objectives, compile_mission
 from tinytown.actors.missions.documents import document
 from tinytown.actors.missions.manifest import manifest
 from tinytown.actors.missions.order import Edge, merged, ranks, refuse_cycle
@@ -215,3 +215,14 @@ def test_a_refused_cycle_is_shown_by_edges_that_exist(pairs: list[tuple[str, str
         path = refused.message.partition(": ")[2].split(" -(body)-> ")
         assert path[0] == path[-1]
         assert all((one, other) in pairs for one, other in pairwise(path))
+
+
+def test_a_text_that_waits_for_thousands_is_refused_and_a_manifest_says_what_is_meant() -> None:
+    said = "Depends on " + ", ".join(f"#{number}" for number in range(100, 101 + MOST_EDGES))
+    with pytest.raises(Invalid, match="names 251 issues that it waits for; at most 250") as caught:
+        compile_mission(MISSION, Objectives([issue(1, "One", said)]))
+    assert "--manifest" in caught.value.hint
+
+    overrides = manifest("[[overrides]]\nissue = 1\ndepends_on = [7]\n", "m", HOME)
+    found = compile_mission(MISSION, Objectives([issue(1, "One", said)], overrides=overrides))
+    assert found.items[0].depends_on == ("o/r#7",)

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 """How GitHub calls those whose text may start work here."""
 
+MOST_EDGES = 250
+"""What one text may wait for: all that is outside is asked after every few minutes, and a text has room for thousands.
+"""
+
 _WORDS = re.compile(r"[a-z]+")
 _KIND_WORDS = {
     "design": frozenset({"design", "rfc", "spec", "specification"}),
@@ -75,7 +79,8 @@ class Objectives:
 def compile_mission(mission: Mission, objectives: Objectives) -> Compiled:
     """The items and gates of a mission.
 
-    Raises `Invalid` when there is nothing to do or an objective is a pull request, and `Conflict` for a cycle.
+    Raises `Invalid` when there is nothing to do, an objective is a pull request or a text waits for too much, and
+    `Conflict` for a cycle.
     """
     issues = _wanted_issues(objectives)
     edges = {issue.reference.key: _edges(issue, objectives) for issue in issues}
@@ -134,8 +139,14 @@ def _edges(issue: Issue, objectives: Objectives) -> tuple[Edge, ...]:
     if override is not None and override.depends_on is not None:
         found = [Edge(each.key, MANIFEST) for each in override.depends_on]
     else:
+        said = dependencies(issue.body, issue.reference)
+        if len(said) > MOST_EDGES:
+            raise Invalid(
+                f"The text of {issue.reference} names {len(said):,} issues that it waits for; at most {MOST_EDGES} may",
+                hint="Say in a manifest what it waits for, with depends_on (tt mission start --manifest).",
+            )
         found = [Edge(each.key, NATIVE) for each in issue.blocked_by]
-        found += [Edge(each.key, BODY) for each in dependencies(issue.body, issue.reference)]
+        found += [Edge(each.key, BODY) for each in said]
     return merged(edge for edge in (*found, *extra) if edge.on != issue.reference.key)
 
 
