@@ -70,6 +70,18 @@ async def test_a_token_that_is_not_told_the_methods_leaves_the_choice_to_github(
     assert tries(hub) == [{"sha": pull.head}]
 
 
+@pytest.mark.parametrize("said", [Reply(200, raw=b""), Reply(200, []), Reply(200, {"merged": False})], ids=range(3))
+async def test_what_does_not_say_that_it_has_merged_has_not(
+    hub: FakeGitHub, github: GitHub, pull: Pull, said: Reply
+) -> None:
+    hub.refusals[MERGE] = said
+    with pytest.raises(GitHubFailed, match="does not say that it has merged"):
+        await merge(github, PULL, pull.head)
+
+    hub.faults_after[MERGE] = said
+    assert await merge(github, PULL, pull.head) == MERGED
+
+
 async def test_what_was_pushed_since_is_not_merged(github: GitHub, pull: Pull) -> None:
     approved = pull.head
     pull.push()

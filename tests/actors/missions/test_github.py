@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from github_server import SECRET, START, FakeGitHub, Reply
+from github_server import SECRET, START, FakeGitHub, Reply, serving
 
 from tinytown.actors.missions.github.answers import Data
 from tinytown.actors.missions.github.budget import Budget
@@ -73,6 +73,18 @@ async def test_a_page_on_another_host_is_not_followed(hub: FakeGitHub, github: G
 
     with pytest.raises(GitHubFailed, match="not its own"):
         await github.pages("/list")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_another_host_gets_no_token_and_is_not_believed(hub: FakeGitHub, github: GitHub, status: int) -> None:
+    async with serving() as other:
+        other.issue("o/r#1", "Something else")
+        hub.faults = [Reply(status, {}, {"Location": other.url + ISSUE})] * 4
+        with pytest.raises(GitHubFailed, match="it sent us to another host"):
+            await github.get(ISSUE)
+
+    assert other.calls
+    assert not any(SECRET in repr(call) for call in other.calls)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ async def merge(github: GitHub, pull: Reference, head: str, method: str | None =
     if (chosen := method or await _method(github, pull)) is not None:
         body["merge_method"] = chosen
     try:
-        await github.change("PUT", f"{_path(pull)}/merge", body)
+        answer = await github.change("PUT", f"{_path(pull)}/merge", body)
     except GitHubLimited:
         raise
     except GitHubFailed:
@@ -63,6 +63,10 @@ async def merge(github: GitHub, pull: Reference, head: str, method: str | None =
         if await _merged(github, pull):
             return MergeOutcome("merged")
         return MergeOutcome("moved" if error.status == 409 else "refused", error.message)
+    # A success may be of something in between, a page to log in, say.
+    told = isinstance(answer, dict) and answer.get("merged") is True
+    if not told and not await _merged(github, pull):
+        raise GitHubFailed(f"GitHub does not say that it has merged {pull}")
     return MergeOutcome("merged")
 
 

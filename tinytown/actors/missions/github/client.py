@@ -291,6 +291,9 @@ class GitHub:
                 async with self._http.stream(
                     request.method, request.address, headers=headers, json=request.body
                 ) as response:
+                    if response.url.netloc != httpx2.URL(request.address).netloc:
+                        # It would be without our token, but what it says would be believed.
+                        raise ValueError("it sent us to another host")
                     async for chunk in response.aiter_bytes():
                         raw += chunk
                         if len(raw) > LARGEST:
