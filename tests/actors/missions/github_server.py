@@ -26,7 +26,7 @@ START = 1_800_000_000.0
 
 @dataclass
 class Reply:
-    """One answer; `cut` sends half of the body and closes, `hang` sends none."""
+    """One answer; `cut` sends half of the body and closes, `hang` sends none, `after` is when it is sent."""
 
     status: int = 200
     value: Any = None
@@ -34,6 +34,7 @@ class Reply:
     cut: bool = False
     raw: bytes | None = None
     hang: bool = False
+    after: trio.Event | None = None
 
     def encoded(self) -> bytes:
         body = self.raw if self.raw is not None else b"" if self.status == 304 else json.dumps(self.value).encode()
@@ -188,6 +189,8 @@ class FakeGitHub:
                 if reply.hang:
                     self.hanging.set()
                     await trio.sleep_forever()
+                if reply.after is not None:
+                    await reply.after.wait()
                 try:
                     await stream.send_all(reply.encoded())
                 except trio.BrokenResourceError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import trio
 from course import Course
 from github_server import Call, Reply
 
+from tinytown.actors.missions import outcomes
 from tinytown.actors.missions.telling import TRAILER
-from tinytown.lifecycle import WatchState, WorkItemState
+from tinytown.lifecycle import MissionEvent, WatchState, WorkItemState
+from tinytown.transport.missions import Changed, SeenMission, update_mission
 
 
 @pytest.mark.parametrize("said", ["#0", "node.js/x#7", "#9999999999"])
@@ -404,3 +407,40 @@ async def test_two_missions_do_not_both_take_the_same_free_agent(course: Course)
         nursery.start_soon(other.on)
 
     assert len({task.assigned_to for task in await course.open_tasks()}) == 2
+
+
+@pytest.mark.parametrize("meanwhile", ["stopped", "rejected"])
+async def test_what_a_person_calls_off_while_another_is_merged_is_not_merged(course: Course, meanwhile: str) -> None:
+    course.hub.issue("o/r#2")
+    await course.begin(1, 2, auto_merge=True, reviewer_required=False)
+    await course.on()
+    for number in (1, 2):
+        await course.does(number, pull=40 + number)
+    course.hub.now += 5
+    for pull in course.hub.repo("o/r").pulls.values():
+        pull.check("test")
+        pull.review("carla")
+    answer = course.hub.answer
+    merging, called_off = trio.Event(), trio.Event()
+
+    def held(call: Call) -> Reply:
+        if call.method == "PUT" and not merging.is_set():
+            merging.set()
+            return Reply(405, {"message": "Not yet"}, after=called_off)
+        return answer(call)
+
+    def off(seen: SeenMission) -> Changed:
+        if meanwhile == "stopped":
+            mission = seen.mission.after(MissionEvent.STOP, seen.mission.updated_at)
+            return Changed(mission, seen.items, seen.watches)
+        items = (outcomes.sent_back(item, item.updated_at, "no") for item in seen.items)
+        return Changed(seen.mission, tuple(items), seen.watches)
+
+    course.hub.answer = held  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(course.on, passes=181))
+        await merging.wait()
+        await update_mission(course.town.store, course.town.missions, course.mission.id, off)
+        called_off.set()
+
+    assert [pull.merged for pull in course.hub.repo("o/r").pulls.values()] == [False, False]

@@ -82,7 +82,7 @@ class Outlook:
         """
         seen = await self._seen()
         if seen.mission.state in ACTIVE:
-            await self._act(seen)
+            await self._act()
             await self._find(seen)
             await self._stand(await self._seen())
             await self._watch(await self._seen())
@@ -95,15 +95,17 @@ class Outlook:
     async def _take_in(self, decide: Callable[[Plan], Plan]) -> None:
         await self.ticking.take_in(self.mission_id, self.fence, decide)
 
-    async def _act(self, seen: SeenMission) -> None:
-        """Do what the planner wants done at GitHub, in its order."""
+    async def _act(self) -> None:
+        """Do what the planner wants done at GitHub, in its order, and what is no longer wanted then not at all."""
         while self.outward:
             action = self.outward[0]
-            try:
-                decide = await self._do(action, seen.mission.merge_method)
-            except _TROUBLE as error:
-                decide = self._not_done(action, error)
-            await self._take_in(decide)
+            seen = await self._seen()
+            if sights.is_wanted(Plan(seen.mission, seen.items, seen.watches), action):
+                try:
+                    decide = await self._do(action, seen.mission.merge_method)
+                except _TROUBLE as error:
+                    decide = self._not_done(action, error)
+                await self._take_in(decide)
             self.outward.remove(action)
 
     async def _do(self, action: Outward, method: str | None) -> Callable[[Plan], Plan]:

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tinytown.actors.missions import outcomes
+from tinytown.actors.missions.actions import MergePull
 from tinytown.actors.missions.reconcile import IN_WORK, LIVE
 from tinytown.actors.missions.watching import BACKOFF, MOST_FAILURES, look_failed, look_limited, observed, watches_on
 from tinytown.lifecycle import WatchEvent, WorkItemEvent
 from tinytown.mission_records import EXTERNAL_GATE
 from tinytown.times import seconds_of, timestamp
+from tinytown.transport.missions import ACTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from tinytown.actors.missions.actions import MergePull, Outward, Plan
+    from tinytown.actors.missions.actions import Outward, Plan
     from tinytown.actors.missions.github.pulls import Pull
     from tinytown.actors.missions.github.standing import Standing
     from tinytown.ids import TaskId, WorkItemId
@@ -88,6 +90,14 @@ def taken_in(plan: Plan, sights: Sights) -> Plan:
 def own(plan: Plan, item: WorkItem) -> list[Watch]:
     """The watches on the pull requests of an item."""
     return [each for each in plan.watches if each.work_item_id == item.id and each.watch_kind != EXTERNAL_GATE]
+
+
+def is_wanted(plan: Plan, action: Outward) -> bool:
+    """Whether it may still be done: the one before may have taken long, and a person called it off meanwhile."""
+    item = plan.item(action.item)
+    if plan.mission.state not in ACTIVE or item.pull != action.pull:
+        return False
+    return not isinstance(action, MergePull) or (item.waits_for == "merge" and item.approved_head == action.head)
 
 
 def merged(plan: Plan, *, action: MergePull, now: Timestamp) -> Plan:
