@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
-from github_server import SECRET, FakeGitHub, Reply, serving
+from github_server import SECRET, Call, FakeGitHub, Reply, serving
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tinytown.actors.missions.github.changes import MergeOutcome, merge, update_branch
@@ -17,8 +19,10 @@ from tinytown.actors.missions.github.finding import find_pull
 from tinytown.actors.missions.github.issues import load_issues
 from tinytown.actors.missions.github.looks import Looks, look
 from tinytown.actors.missions.github.memory import MOST_BYTES
+from tinytown.actors.missions.github.reading import details
 from tinytown.actors.missions.github.standing import standings
 from tinytown.actors.missions.references import Endpoints, Reference, Repository
+from tinytown.errors import TownError
 from tinytown.ids import MissionId
 from tinytown.mission_records import WorkItem
 
@@ -164,3 +168,52 @@ async def test_a_head_that_is_pushed_over_during_a_review_is_not_merged(hub: Fak
     assert (await merge(github, TWO, reviewed)).result == "moved"
     seen = (await look(github, [TWO], Looks(), 0.0))[TWO]
     assert {opinion.commit for opinion in seen.opinions} == {reviewed} != {seen.glance.head}
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path to each value inside."""
+    yield at
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(inner, (*at, key))
+
+
+def spoiled(value: Any, at: tuple[Any, ...], by: Any) -> Any:
+    if not at:
+        return by
+    after = value.copy()
+    after[at[0]] = spoiled(value[at[0]], at[1:], by)
+    return after
+
+
+@pytest.mark.parametrize("by", [{}, [], None, "\x00"], ids=repr)
+@pytest.mark.parametrize("graphql", [True, False], ids=["graphql", "rest"])
+async def test_whatever_is_spoiled_in_an_answer_breaks_nothing(hub: FakeGitHub, by: Any, graphql: bool) -> None:
+    """Each value in turn; what comes of it is a pull request, or one of our own errors."""
+    pull = hub.pull("o/r#7")
+    pull.check("test", "TIMED_OUT", run=3)
+    pull.check("old", legacy=True)
+    pull.review("carla", "CHANGES_REQUESTED")
+    pull.reply(pull.thread("carla", "x"), "ann", "y")
+    pull.comment("cursor", "z", bot=True)
+    hub.graphql_refusal = None if graphql else Reply(404, {})
+    answer, seen = hub.answer, list[Reply]()
+    spot: tuple[int, tuple[Any, ...]] = (-1, ())
+
+    def spoiling(call: Call) -> Reply:
+        reply = answer(call)
+        reply.headers.pop("ETag", None)
+        if reply.status == 200:
+            reply.value = spoiled(reply.value, spot[1], by) if len(seen) == spot[0] else reply.value
+            seen.append(reply)
+        return reply
+
+    hub.answer = spoiling  # type: ignore[method-assign]
+    async with hub.client() as github:
+        assert (await details(github, [Reference(HOME, 7)]))[Reference(HOME, 7)]
+        whole = [(number, at) for number, reply in enumerate(seen) for at in places(reply.value)]
+        assert len(whole) > 50
+        for each in whole:
+            spot = each
+            seen.clear()
+            with suppress(TownError):
+                await details(github, [Reference(HOME, 7)])

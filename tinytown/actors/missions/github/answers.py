@@ -49,7 +49,9 @@ def data_of(value: JsonValue) -> Data:
         if "" not in absent | failed:
             return Data(data, failed, absent - failed)
     text = f"GitHub could not answer a query: {reason(value)}"
-    if any(object_of(each, "extensions").get("code") == _OLDER or each.get("type") in _ABSENT for each in errors):
+    if any(
+        object_of(each, "extensions").get("code") == _OLDER or text_of(each.get("type")) in _ABSENT for each in errors
+    ):
         raise GitHubUnsupported(text, status=422)
     raise GitHubFailed(text)
 
@@ -63,7 +65,7 @@ def _place(error: JsonObject) -> str:
 def _tells_absence(error: JsonObject) -> bool:
     """It is of a whole entry. Where a part is hidden, its checks, say, the rest must not be taken for all."""
     path = error.get("path")
-    return error.get("type") in _ABSENT and isinstance(path, list) and len(path) <= _ENTRY
+    return text_of(error.get("type")) in _ABSENT and isinstance(path, list) and len(path) <= _ENTRY
 
 
 def limited(value: JsonValue) -> bool:

@@ -93,7 +93,7 @@ async def rerun_broken(github: GitHub, pull: Reference, head: str) -> int:
     repository = f"/repos/{pull.repository.full_name}"
     path = f"{repository}/actions/runs?head_sha={head}&per_page=100"
     runs = objects(await github.pages(path, name="workflow_runs", background=True))
-    broken = [run for run in runs if run.get("conclusion") in BROKEN_OFF]
+    broken = [run for run in runs if text_of(run.get("conclusion")) in BROKEN_OFF]
     begun = [await _rerun(github, f"{repository}/actions/runs/{run.get('id')}") for run in broken]
     return sum(begun)
 

@@ -254,7 +254,7 @@ class GitHub:
             status, headers, raw = await self._send(request, token, None if kept is None else kept.etag)
             what = meaning(status, headers, raw.decode("utf-8", "replace")[:4_000])
             value = _decoded(raw) if what is Meaning.FINE else None
-        except (httpx2.HTTPError, trio.TooSlowError, ValueError, RecursionError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, trio.TooSlowError, ValueError, RecursionError) as error:
             return _Answer(Meaning.BROKEN, fault=_fault(error))
         if what is Meaning.FINE and request.resource == "graphql" and limited(value):
             return _Answer(Meaning.LIMITED, status, headers)

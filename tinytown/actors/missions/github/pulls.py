@@ -162,7 +162,7 @@ async def details(github: GitHub, wanted: Sequence[Reference]) -> dict[Reference
 
 def _is_told(node: JsonObject | None) -> bool:
     """Without its state and its head nothing can be said of it: not that somebody has pushed, either."""
-    return node is None or (node.get("state") in _STATES and text_of(node.get("headRefOid")) is not None)
+    return node is None or (text_of(node.get("state")) in _STATES and text_of(node.get("headRefOid")) is not None)
 
 
 def _glance(reference: Reference, node: JsonObject) -> Glance:
@@ -220,7 +220,7 @@ def _thread(thread: JsonObject) -> Said:
 def _said(node: JsonObject, identity: str, *, still_open: bool = True, path: str | None = None) -> Said:
     author, by_bot = _login(node)
     body, at = str(node.get("body") or ""), str(node.get("createdAt"))
-    trusted = node.get("authorAssociation") in TRUSTED
+    trusted = text_of(node.get("authorAssociation")) in TRUSTED
     return Said(identity, author, by_bot, body, at, still_open, path, trusted)
 
 

@@ -125,7 +125,11 @@ async def _pull(github: GitHub, reference: Reference, *, recent: float) -> JsonO
             break
         await github.sleep(COMPUTING)
         pull = (await github.get(path, background=True)).value
-    if not isinstance(pull, dict) or pull.get("state") not in _STATES or not object_of(pull, "head").get("sha"):
+    if (
+        not isinstance(pull, dict)
+        or pull.get("state") not in _STATES
+        or not text_of(object_of(pull, "head").get("sha"))
+    ):
         raise GitHubFailed(f"GitHub gave no pull request for {reference}")
     return pull
 
@@ -186,9 +190,9 @@ def _opinions(reviews: Iterable[JsonObject]) -> tuple[Opinion, ...]:
 
 
 def _threads(comments: Iterable[JsonObject]) -> tuple[Said, ...]:
-    found: dict[object, list[JsonObject]] = {}
+    found: dict[str, list[JsonObject]] = {}
     for comment in comments:
-        found.setdefault(comment.get("in_reply_to_id") or comment.get("id"), []).append(comment)
+        found.setdefault(str(comment.get("in_reply_to_id") or comment.get("id")), []).append(comment)
     return tuple(_thread(thread) for thread in found.values())
 
 
@@ -208,7 +212,7 @@ def _said(comment: JsonObject, *, still_open: bool = True, path: str | None = No
 
 
 def _trusted(said: JsonObject) -> bool:
-    return said.get("author_association") in TRUSTED
+    return text_of(said.get("author_association")) in TRUSTED
 
 
 def _path(reference: Reference, what: str) -> str:
