@@ -38,6 +38,7 @@ from tinytown.runtime.operations.reasons import Fact
 from tinytown.runtime.operations.rousing import STARTED
 from tinytown.runtime.operations.status import Status, status
 from tinytown.runtime.operations.tasks import Assign, ShowTask, assign, assign_record, show_task
+from tinytown.runtime.operations.waiting import Wait, outlook
 from tinytown.runtime.operations.why import Why, why
 from tinytown.runtime.town import Town
 from tinytown.transport.address import Address
@@ -247,3 +248,44 @@ def test_where_a_runtime_lives_redis_is_asked_nothing_more(town: Town, ada: Agen
 
     # By which id the agent goes, and its record; then the commit.
     assert counted.trips == 2 + storing
+
+
+# Who waits only looks.
+
+
+def seen_by_who_waits(town: Town, **what: str) -> str | None:
+    return run_sync(outlook(town, Wait(**what)))
+
+
+def test_to_wait_starts_no_runtime_and_says_that_none_lives(town: Town, ada: Agent) -> None:
+    place(town, ada)
+    task, _ = given(town)
+    run_sync(town.connection.execute("DEL", town.keys("runtimes")))
+
+    assert seen_by_who_waits(town, task=task) == seen_by_who_waits(town, agent="ada") == NONE_LIVES
+    with town.ground.state.hold_runtime():
+        place(town, ada)
+        assert seen_by_who_waits(town, task=task) is None
+        assert seen_by_who_waits(town, agent="ada") is None
+
+
+def test_who_waits_hears_what_is_in_the_way(town: Town, ada: Agent) -> None:
+    place(town, ada)
+    first, _ = given(town)
+    second = run_sync(assign(town, Assign("ada", "then this", depends_on=(first,)))).task.id
+    run_sync(interrupt(town, Interrupt("ada")))
+
+    paused = "Agent 'ada' is paused: it will begin after 'tt resume ada'"
+    assert seen_by_who_waits(town, agent="ada") == seen_by_who_waits(town, task=first) == paused
+    assert seen_by_who_waits(town, task=second) == f"It will begin when completed: {first[:8]}"
+
+
+def test_who_waits_for_what_has_ended_or_is_a_persons_hears_nothing(town: Town, ada: Agent) -> None:
+    for_person = run_sync(assign(town, Assign("conductor", "decide"))).task.id
+    freed = run_sync(add_to_backlog(town, AddToBacklog("for the painter", tags=("painter",)))).task.id
+    move(town, ada, AgentEvent.STOP)
+    task, _ = given(town)
+
+    # The last of these fails, and says why.
+    for what in ({"agent": "ada"}, {"task": for_person}, {"task": freed}, {"task": task}):
+        assert seen_by_who_waits(town, **what) is None

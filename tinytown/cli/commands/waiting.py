@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tinytown.cli.deadline import deadline
 from tinytown.cli.session import ask
-from tinytown.cli.terminal import say
+from tinytown.cli.terminal import note, say
 from tinytown.errors import RedisUnreachable
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.records import Task
+from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tinytown.cli.asked import WaitFor
     from tinytown.cli.invocation import Common
+    from tinytown.records import Agent
+    from tinytown.runtime.operations.waiting import Wait
+    from tinytown.runtime.town import Town
 
 T = TypeVar("T")
 
@@ -28,14 +32,27 @@ _PAUSE = 0.2
 
 
 def wait(request: WaitFor, common: Common) -> int:
-    """Wait for an end. Fails when the agent is in error, or the task did not come to a good end."""
+    """Wait for an end; what keeps it from coming is said at once.
+
+    Fails when the agent is in error, or the task did not come to a good end.
+    """
+    from tinytown.runtime.operations.waiting import outlook
     from tinytown.runtime.operations.waiting import wait as operation
+
+    told: set[str] = set()
+
+    async def watched(town: Town, asked: Wait) -> Agent | Task:
+        why = await outlook(town, asked)
+        if why is not None and why not in told:
+            told.add(why)
+            note(f"Note: {term_safe(why)}")
+        return await operation(town, asked)
 
     asked = request.request
     what = f"agent '{asked.agent}'" if asked.agent is not None else f"task {asked.task}"
     limit = f"{request.seconds:g} s" if request.seconds is not None else ""
     with deadline(request.seconds, f"The end of {what} did not come within {limit}"):
-        found = persist(lambda: ask(common, operation, asked))
+        found = persist(lambda: ask(common, watched, asked))
     if common.json:
         from tinytown.cli.render.encode import dump
 

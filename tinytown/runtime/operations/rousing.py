@@ -27,9 +27,18 @@ async def see_to(town: Town, agent: Agent) -> str | None:
 
     That is why it will not begin yet, or that a runtime was started for it.
     """
-    if agent.id == SUPERVISOR_ID and not agent.acts:
-        # Its mailbox is read by a person.
+    if is_a_person(agent):
         return None
+    return in_the_way(agent) or await rouse(town, [agent])
+
+
+def is_a_person(agent: Agent) -> bool:
+    """Whether its mailbox is read by a person: the supervisor's is, while no conductor acts."""
+    return agent.id == SUPERVISOR_ID and not agent.acts
+
+
+def in_the_way(agent: Agent) -> str | None:
+    """Why the agent, as it stands, begins with nothing that it is given."""
     name = agent.name
     if agent.state.is_terminal:
         return f"Agent '{name}' is {agent.state}: it will begin after 'tt restart {name}'"
@@ -37,7 +46,12 @@ async def see_to(town: Town, agent: Agent) -> str | None:
         return f"Agent '{name}' is paused: it will begin after 'tt resume {name}'"
     if agent.state is AgentState.DRAINING:
         return f"Agent '{name}' is ending: it will begin after 'tt restart {name}'"
-    return await rouse(town, [agent])
+    return None
+
+
+async def without_runtime(town: Town) -> str | None:
+    """What to say where no runtime lives and none shall be started: to who only looks."""
+    return None if await living(town) else _NONE_LIVES
 
 
 async def rouse(town: Town, agents: Sequence[Agent]) -> str | None:
@@ -56,7 +70,7 @@ async def rouse(town: Town, agents: Sequence[Agent]) -> str | None:
         held = await held_agents(town, ours)
         ours = [agent for agent in ours if agent.id not in held]
     if not ours:
-        return None if not agents or await living(town) else _NONE_LIVES
+        return await without_runtime(town) if agents else None
     from tinytown.runtime.background import ensure_runtime
 
     try:

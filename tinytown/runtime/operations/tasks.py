@@ -42,6 +42,7 @@ __all__ = (
     "fail_task",
     "list_tasks",
     "show_task",
+    "waits_for",
 )
 
 MOST_TAGS = 32
@@ -134,7 +135,7 @@ async def assign(town: Town, request: Assign) -> Assigned:
         verify=checked_commands(request.verify, town),
     )
     task = await assign_record(town, task, agent)
-    return Assigned(task, agent, await _waits_for(town, task) if task.waits else await see_to(town, agent))
+    return Assigned(task, agent, await waits_for(town, task) if task.waits else await see_to(town, agent))
 
 
 async def assign_record(town: Town, task: Task, agent: Agent) -> Task:
@@ -246,7 +247,7 @@ def checked_commands(commands: tuple[str, ...], town: Town) -> tuple[str, ...]:
     return tuple(dict.fromkeys(commands))
 
 
-async def _waits_for(town: Town, task: Task) -> str:
+async def waits_for(town: Town, task: Task) -> str:
     """What a task waits for, and whether that can still come."""
     needs = await town.store.tasks_of([TaskId(each) for each in task.depends_on])
     hopeless = next((each for each in needs if each.state in (TaskState.FAILED, TaskState.CANCELLED)), None)

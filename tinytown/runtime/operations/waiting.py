@@ -6,10 +6,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tinytown.errors import AgentNotFound, Conflict, Invalid
+from tinytown.errors import AgentNotFound, Conflict, Invalid, TaskNotFound
 from tinytown.ids import SUPERVISOR_ID, short
-from tinytown.lifecycle import AgentState
+from tinytown.lifecycle import AgentState, TaskState
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import in_the_way, is_a_person, without_runtime
+from tinytown.runtime.operations.tasks import waits_for
 from tinytown.text import one_line
 
 if TYPE_CHECKING:
@@ -47,6 +49,40 @@ async def wait(town: Town, request: Wait) -> Agent | Task:
     if request.task is not None:
         return await _task_ended(town, position, (await town.store.find_task(request.task)).id)
     return await _agent_ended(town, position, (await town.store.find_agent(request.agent or "")).id)
+
+
+async def outlook(town: Town, request: Wait) -> str | None:
+    """Why the end will not come by itself, as far as it can be seen; None when it may.
+
+    For a person who waits. Nothing is started for it: to wait is to look, and work that was kept back by `tt stop`
+    does not begin because somebody looks. Raises `AgentNotFound`, `TaskNotFound`.
+    """
+    if request.task is None:
+        agent = await town.store.find_agent(request.agent or "")
+        return None if agent.state.is_terminal else await _holder_outlook(town, agent, at_it=True)
+    task = await town.store.find_task(request.task)
+    if task.state is TaskState.PENDING and task.waits:
+        return await waits_for(town, task)
+    try:
+        if task.waits and task.review_task is not None:
+            task = await town.store.task(task.review_task)
+        if task.state.is_terminal or task.assigned_to is None:
+            return None
+        agent = await town.store.agent(task.assigned_to)
+    except (AgentNotFound, TaskNotFound):
+        # The wait says so, or somebody sees to it.
+        return None
+    if agent.state.is_terminal:
+        return await without_runtime(town) if _is_freed_by_the_town(town) else None
+    return await _holder_outlook(town, agent, at_it=task.state is TaskState.RUNNING)
+
+
+async def _holder_outlook(town: Town, agent: Agent, *, at_it: bool) -> str | None:
+    """What keeps the agent back; one that is ending still ends what it is at."""
+    if is_a_person(agent):
+        return None
+    way = None if at_it and agent.state is AgentState.DRAINING else in_the_way(agent)
+    return way or await without_runtime(town)
 
 
 async def _agent_ended(town: Town, position: str, agent_id: AgentId) -> Agent:
