@@ -43,6 +43,13 @@ from tinytown.runtime.operations.missions.steering import (
 from tinytown.runtime.operations.tasks import TaskEnd, complete_task
 from tinytown.runtime.town import Town
 from tinytown.transport.blocking import run_sync
+from tinytown.transport.placement import RuntimeCard, new_runtime_id
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(town: Town) -> None:
+    """A runtime of another host works on missions: none is started here."""
+    run_sync(town.placement.begin(RuntimeCard(new_runtime_id(), "elsewhere", 1, times.now()), lease=600))
 
 
 @pytest.fixture

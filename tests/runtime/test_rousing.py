@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from living import LivingTown, wait_until
+from mission_parts import begun, set_item
 from runtime_parts import move, place, worker
 
 from tinytown.ids import SUPERVISOR_ID, TaskId
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import Query
-from tinytown.records import Agent, Task
+from tinytown.records import Agent, Task, TaskSource
 from tinytown.runtime.background import LOG_NAME
 from tinytown.runtime.halt import end_runtime
 from tinytown.runtime.handle import AgentHandle
@@ -32,12 +33,22 @@ from tinytown.runtime.operations.backlog import (
 )
 from tinytown.runtime.operations.doctor import checkup
 from tinytown.runtime.operations.messages import Send, SendKind, send
+from tinytown.runtime.operations.missions.gates import ApproveItem, RejectItem, approve_item, reject_item
+from tinytown.runtime.operations.missions.steering import StopMission, stop_mission
 from tinytown.runtime.operations.pausing import Interrupt, Resume, interrupt, resume
 from tinytown.runtime.operations.plan import Push, push
 from tinytown.runtime.operations.reasons import Fact
 from tinytown.runtime.operations.rousing import STARTED
 from tinytown.runtime.operations.status import Status, status
-from tinytown.runtime.operations.tasks import Assign, ShowTask, assign, assign_record, show_task
+from tinytown.runtime.operations.tasks import (
+    Assign,
+    ShowTask,
+    TaskEnd,
+    assign,
+    assign_record,
+    complete_task,
+    show_task,
+)
 from tinytown.runtime.operations.waiting import Wait, outlook
 from tinytown.runtime.operations.why import Why, why
 from tinytown.runtime.town import Town
@@ -162,6 +173,36 @@ def test_whatever_asks_for_work_tries_to_start_one(town: Town, ada: Agent) -> No
         assert fails(note), note
     assert len(pushed.notes) == 1
     assert paused.note == "Agent 'ada' is paused: it will begin after 'tt resume ada'"
+
+
+def test_what_a_person_ends_hands_on_to_a_runtime_that_is_started_for_it(town: Town, ada: Agent) -> None:
+    first = run_sync(assign(town, Assign("conductor", "decide"))).task.id
+    second = run_sync(assign(town, Assign("conductor", "decide the other"))).task.id
+    last = run_sync(assign(town, Assign("ada", "go on", depends_on=(first, second)))).task.id
+
+    assert run_sync(complete_task(town, TaskEnd(first, "yes"))).notice is None
+    assert fails(run_sync(complete_task(town, TaskEnd(second, "no"))).notice)
+    assert run_sync(show_task(town, ShowTask(last))).task.state is TaskState.ASSIGNED
+
+
+def test_a_mission_goes_on_with_a_runtime_that_is_started_for_it(town: Town, ada: Agent) -> None:
+    mission = begun(town, {1: []})
+    of_mission = run_sync(assign_record(town, Task("do it", source=TaskSource.MISSION), ada)).id
+
+    set_item(town, mission, 1, needs_approval=True)
+    assert run_sync(approve_item(town, ApproveItem("1", show=True))).notice is None
+    assert fails(run_sync(approve_item(town, ApproveItem("1"))).notice)
+    set_item(town, mission, 1, needs_approval=True)
+    assert fails(run_sync(reject_item(town, RejectItem("1", "no"))).notice)
+    assert fails(run_sync(complete_task(town, TaskEnd(of_mission, "done"))).notice)
+
+    run_sync(stop_mission(town, StopMission(mission.id)))
+    of_stopped = run_sync(assign_record(town, Task("do it", source=TaskSource.MISSION), ada)).id
+    assert run_sync(complete_task(town, TaskEnd(of_stopped, "done"))).notice is None
+
+    set_item(town, begun(town, {2: []}), 2, needs_approval=True)
+    place(town, ada)
+    assert run_sync(approve_item(town, ApproveItem("2"))).notice is None
 
 
 def test_what_asks_for_nothing_starts_none(town: Town, ada: Agent) -> None:

@@ -31,21 +31,24 @@ if TYPE_CHECKING:
 _TITLE = 100
 
 
-async def release_dependents(store: Store, task_id: TaskId) -> None:
-    """Let go on what waited for this task, which has ended; and what that leads to.
+async def release_dependents(store: Store, task_id: TaskId) -> list[Message]:
+    """Let go on what waited for this task, which has ended; and what that leads to. Gives what was sent for it.
 
     What cannot go on now, because a mailbox is full, waits for the lifeline.
     """
-    await advance(store, await store.waiting.on(task_id))
+    return await advance(store, await store.waiting.on(task_id))
 
 
-async def advance(store: Store, task_ids: Iterable[TaskId]) -> None:
-    """Take these waiting tasks as far as they can go."""
-    left = deque(task_ids)
+async def advance(store: Store, task_ids: Iterable[TaskId]) -> list[Message]:
+    """Take these waiting tasks as far as they can go; gives what was sent for it."""
+    left, sent = deque(task_ids), list[Message]()
     while left:
         task_id = left.popleft()
-        if await _step(store, task_id):
+        change, ended = await _step(store, task_id)
+        sent += change.messages
+        if ended:
             left.extend(await store.waiting.on(task_id))
+    return sent
 
 
 async def walk(store: Store, cursor: int) -> int:
@@ -61,8 +64,9 @@ def open_dependencies(needs: Iterable[Task], wanted: Iterable[str]) -> list[str]
     return [each for each in wanted if each not in done]
 
 
-async def _step(store: Store, task_id: TaskId) -> bool:
-    """Take one step, if there is one to take; True when the task has ended by it."""
+async def _step(store: Store, task_id: TaskId) -> tuple[Change, bool]:
+    """Take one step, if there is one to take; gives what was committed, and whether the task has ended by it."""
+    nothing = store.change()
     homeless, told = False, True
     while True:
         try:
@@ -70,30 +74,30 @@ async def _step(store: Store, task_id: TaskId) -> bool:
         except (TaskNotFound, BadMessage):
             # Deleted by hand, or damaged: `tt doctor` tells of the latter.
             await store.waiting.forget(task_id)
-            return False
+            return nothing, False
         if not seen.record.waits:
             await store.waiting.forget(task_id)
-            return False
+            return nothing, False
         step = _Step(store, seen, store.change(), homeless=homeless, told=told)
         after = await step.taken()
         if after is None:
-            return False
+            return nothing, False
         try:
             await store.commit(step.change)
         except Raced:
             continue
         except AgentNotFound:
             if homeless:
-                return False
+                return nothing, False
             homeless = True
             continue
         except (Full, TooLarge):
             if not told or not after.state.is_terminal:
-                return False
+                return nothing, False
             # Whoever gave the task is told of its end if there is room; its end does not wait for that.
             told = False
             continue
-        return after.state.is_terminal
+        return step.change, after.state.is_terminal
 
 
 @dataclass(frozen=True, slots=True)

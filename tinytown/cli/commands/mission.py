@@ -140,6 +140,7 @@ def approve(request: ApproveItem, common: Common) -> int:
     from tinytown.runtime.operations.missions.gates import approve_item
 
     found = ask(common, approve_item, request)
+    _warn([found.notice] if found.notice else [])
     if common.json:
         _dump_record(found.item, gate=found.gate, source=found.source)
     else:
@@ -152,6 +153,7 @@ def reject(request: RejectItem, common: Common) -> int:
     from tinytown.runtime.operations.missions.gates import reject_item
 
     found = ask(common, reject_item, replace(request, reason=text_or_input(request.reason)))
+    _warn([found.notice] if found.notice else [])
     if common.json:
         _dump_record(found.item, gate=found.gate)
     else:

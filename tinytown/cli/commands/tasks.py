@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from tinytown.cli.invocation import Common
+    from tinytown.runtime.operations.task_ends import EndedTask
     from tinytown.runtime.operations.tasks import Assign, CurrentTask, ListTasks, ShowTask, TaskEnd, TaskView
     from tinytown.runtime.town import Town
 
@@ -23,8 +24,7 @@ def assign(request: Assign, common: Common) -> int:
     """Give an agent a new task."""
     asked = replace(request, description=text_or_input(request.description))
     result = ask(common, operations.assign, asked)
-    if result.note:
-        note(f"Note: {term_safe(result.note)}")
+    _note(result.note)
     if common.json:
         from tinytown.cli.render.encode import dump, fields_of
 
@@ -84,13 +84,19 @@ def cancel(request: TaskEnd, common: Common) -> int:
 def _end(
     request: TaskEnd,
     common: Common,
-    operation: Callable[[Town, TaskEnd], Coroutine[object, object, TaskView]],
+    operation: Callable[[Town, TaskEnd], Coroutine[object, object, EndedTask]],
     how: str,
 ) -> int:
     text = None if request.text is None else text_or_input(request.text)
     view = ask(common, operation, replace(request, text=text))
+    _note(view.notice)
     _show(view, render.ended(view, how), common)
     return 0
+
+
+def _note(text: str | None) -> None:
+    if text:
+        note(f"Note: {term_safe(text)}")
 
 
 def _show(view: TaskView, lines: list[str], common: Common) -> None:

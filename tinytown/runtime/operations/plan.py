@@ -16,7 +16,7 @@ from tinytown.plan import PLAN_FILE, InvalidPlan, parse_plan, plan_tag
 from tinytown.records import Task
 from tinytown.runtime.operations.plan_placing import Placing, Pushed
 from tinytown.runtime.operations.registry import Scope, operation
-from tinytown.runtime.operations.rousing import rouse
+from tinytown.runtime.operations.rousing import rouse_for
 from tinytown.runtime.operations.task_views import name_of
 from tinytown.runtime.operations.tasks import checked_commands, checked_reviewer, checked_tags
 from tinytown.runtime.operations.texts import checked_text
@@ -96,8 +96,7 @@ async def push(town: Town, request: Push) -> Pushed:
             await town.store.commit(placing.change)
         except (Raced, AgentNotFound):
             continue
-        told = await town.store.agents_of(list({message.to for message in placing.change.messages}))
-        note = await rouse(town, told)
+        note = await rouse_for(town, placing.change.messages)
         return pushed if note is None else replace(pushed, notes=(*pushed.notes, note))
 
 

@@ -13,8 +13,9 @@ from tinytown.lifecycle import AgentState
 from tinytown.runtime.living import held_agents, living
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from tinytown.messages import Message
     from tinytown.records import Agent
     from tinytown.runtime.town import Town
 
@@ -71,6 +72,25 @@ async def rouse(town: Town, agents: Sequence[Agent]) -> str | None:
         ours = [agent for agent in ours if agent.id not in held]
     if not ours:
         return await without_runtime(town) if agents else None
+    return await _started(town)
+
+
+async def rouse_for(town: Town, messages: Iterable[Message]) -> str | None:
+    """As `rouse`, for those whom these messages ask for work."""
+    to = {message.to for message in messages if message.starts_a_round()}
+    if not to or town.ground.state.runtime_lives():
+        return None
+    return await rouse(town, await town.store.agents_of(sorted(to)))
+
+
+async def rouse_missions(town: Town) -> str | None:
+    """As `rouse`, for the missions that go on: one living runtime, wherever it is, works on them."""
+    if town.ground.state.runtime_lives() or await living(town) or not await town.missions.active():
+        return None
+    return await _started(town) if town.caller.kind == "person" else _NONE_LIVES
+
+
+async def _started(town: Town) -> str | None:
     from tinytown.runtime.background import ensure_runtime
 
     try:

@@ -11,9 +11,10 @@ from tinytown.errors import AgentNotFound, Conflict, Forbidden, Full, TaskNotFou
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import TaskState
 from tinytown.messages import Informational, Message, TaskDone, TaskFailed
-from tinytown.records import Event
+from tinytown.records import Event, TaskSource
 from tinytown.runtime.operations.registry import Scope, operation
-from tinytown.runtime.operations.task_views import TaskView, view
+from tinytown.runtime.operations.rousing import rouse_for, rouse_missions
+from tinytown.runtime.operations.task_views import TaskView, name_of
 from tinytown.runtime.operations.texts import fitting
 from tinytown.text import clean_text, one_line
 from tinytown.transport.delivery import Control
@@ -37,19 +38,28 @@ class TaskEnd:
     text: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EndedTask(TaskView):
+    """The task as it is now. `notice` says what a person should know of the work that goes on after it: that a runtime
+    was started for that, or why it does not begin."""
+
+    notice: str | None = None
+
+
 @operation("task.complete", Scope.WRITE, for_workers=True)
-async def complete_task(town: Town, request: TaskEnd) -> TaskView:
+async def complete_task(town: Town, request: TaskEnd) -> EndedTask:
     """Complete a task.
 
-    Whoever assigned it is told. Of a task that has to be verified or reviewed, its agent only claims the result:
-    the task stays open until that is done. Raises `TaskNotFound`, `IllegalTransition` when it has ended already,
-    `Forbidden` for an agent whose task it is not, `Conflict` for one that its reviewer has, `TooLarge`.
+    Whoever assigned it is told, and what waited for it is handed out. Of a task that has to be verified or reviewed,
+    its agent only claims the result: the task stays open until that is done. Raises `TaskNotFound`,
+    `IllegalTransition` when it has ended already, `Forbidden` for an agent whose task it is not, `Conflict` for one
+    that its reviewer has, `TooLarge`.
     """
     return await _end(town, request, TaskState.COMPLETED)
 
 
 @operation("task.fail", Scope.WRITE, for_workers=True)
-async def fail_task(town: Town, request: TaskEnd) -> TaskView:
+async def fail_task(town: Town, request: TaskEnd) -> EndedTask:
     """Say that a task cannot be done.
 
     As `complete_task`, with the error as text.
@@ -58,7 +68,7 @@ async def fail_task(town: Town, request: TaskEnd) -> TaskView:
 
 
 @operation("task.cancel", Scope.WRITE, for_workers=True)
-async def cancel_task(town: Town, request: TaskEnd) -> TaskView:
+async def cancel_task(town: Town, request: TaskEnd) -> EndedTask:
     """Cancel a task.
 
     As `complete_task`, with the reason as text. A turn that works on it is cut, unless that is who asks; what else
@@ -67,7 +77,7 @@ async def cancel_task(town: Town, request: TaskEnd) -> TaskView:
     return await _end(town, request, TaskState.CANCELLED)
 
 
-async def _end(town: Town, request: TaskEnd, state: TaskState) -> TaskView:
+async def _end(town: Town, request: TaskEnd, state: TaskState) -> EndedTask:
     text = fitting(clean_text(request.text or ""), town, what="text")
     task_id = (await town.store.find_task(request.task)).id
     told = True
@@ -100,11 +110,20 @@ async def _end(town: Town, request: TaskEnd, state: TaskState) -> TaskView:
                 raise
             told = False
             continue
-        if after.state.is_terminal:
-            # The lifeline does whatever fails here.
-            with suppress(TownError):
-                await release_dependents(town.store, task_id)
-        return view(after, await town.store.names())
+        notice = await _go_on(town, after) if after.state.is_terminal else None
+        names = await town.store.names()
+        return EndedTask(after, name_of(after.assigned_to, names), name_of(after.assigned_by, names), notice)
+
+
+async def _go_on(town: Town, task: Task) -> str | None:
+    """Let go on what follows from the end of the task, and see that a runtime lives for it."""
+    # The lifeline does whatever fails here.
+    with suppress(TownError):
+        handed_on = await release_dependents(town.store, task.id)
+        if task.source is TaskSource.MISSION:
+            return await rouse_missions(town)
+        return await rouse_for(town, handed_on)
+    return None
 
 
 async def _end_with(town: Town, change: Change, before: Task, after: Task, *, told: bool) -> None:

@@ -46,10 +46,13 @@ _TASK_AND_AGENT = Shape(
     },
 )
 
+_TASK_VIEW = Shape(head="task", renamed={"agent_name": "assigned_to_name"}, also={"task_id": "task.id"})
+
 _MISSION = Shape(head="mission", also={"mission_id": "mission.id"})
 
 SHAPES: Mapping[str, Shape] = {
-    "TaskView": Shape(head="task", renamed={"agent_name": "assigned_to_name"}, also={"task_id": "task.id"}),
+    "TaskView": _TASK_VIEW,
+    "EndedTask": _TASK_VIEW,
     "AgentStatus": Shape(head="agent", also={"inbox_len": "pending"}),
     "AgentDetail": Shape(head="agent", also={"inbox_len": "pending"}),
     "Spawned": Shape(head="agent", also={"agent_id": "agent.id"}),

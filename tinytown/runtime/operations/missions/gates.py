@@ -18,6 +18,7 @@ from tinytown.runtime.operations.bounds import words
 from tinytown.runtime.operations.missions.changing import Decision, change_mission
 from tinytown.runtime.operations.missions.picking import one_item, refuse_over, the_item
 from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.rousing import rouse_missions
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
 from tinytown.transport.missions import Changed
@@ -54,12 +55,16 @@ class RejectItem:
 
 @dataclass(frozen=True, slots=True)
 class ItemDecided:
-    """The item as it is now. `gate` is what it waited for; None: nothing. `source` is the text that it comes from."""
+    """The item as it is now. `gate` is what it waited for; None: nothing. `source` is the text that it comes from.
+
+    `notice` says that a runtime was started for it, or why nothing goes on.
+    """
 
     mission_id: MissionId
     item: WorkItem
     gate: Gate | None
     source: SourceText | None = None
+    notice: str | None = None
 
 
 @operation("mission.approve", Scope.MANAGE)
@@ -85,9 +90,10 @@ async def approve_item(town: Town, request: ApproveItem) -> ItemDecided:
     done = {task.id for task in tasks if task.state is TaskState.COMPLETED}
     source = (await town.missions.texts(mission_id, [item.id])).get(item.id)
     gate = gate_of(item)
+    notice = None
     if not request.show:
-        item = await _decide(town, mission_id, item.id, approved, "mission.approved", "approved")
-    return ItemDecided(mission_id, item, gate, source)
+        item, notice = await _decide(town, mission_id, item.id, approved, "mission.approved", "approved")
+    return ItemDecided(mission_id, item, gate, source, notice)
 
 
 @operation("mission.reject", Scope.MANAGE)
@@ -106,8 +112,8 @@ async def reject_item(town: Town, request: RejectItem) -> ItemDecided:
         return outcomes.sent_back(found, now, f"a person asks for changes: {reason}")
 
     gate = gate_of(item)
-    item = await _decide(town, mission_id, item.id, rejected, "mission.rejected", f"rejected ({reason})")
-    return ItemDecided(mission_id, item, gate)
+    item, notice = await _decide(town, mission_id, item.id, rejected, "mission.rejected", f"rejected ({reason})")
+    return ItemDecided(mission_id, item, gate, notice=notice)
 
 
 def gate_of(item: WorkItem) -> Gate | None:
@@ -143,7 +149,9 @@ async def _decide(
     judge: Callable[[WorkItem, times.Timestamp], WorkItem],
     kind: str,
     verb: str,
-) -> WorkItem:
+) -> tuple[WorkItem, str | None]:
+    """Store what `judge` makes of the item, and see that a runtime goes on with it; gives it, and what to say."""
+
     def decide(seen: SeenMission) -> Decision:
         refuse_over(seen.mission)
         before = the_item(seen.items, item_id)
@@ -158,4 +166,4 @@ async def _decide(
         return Decision(changed, kind, f"{before.key} {verb}")
 
     made = await change_mission(town, mission_id, decide)
-    return the_item(made.after.items, item_id)
+    return the_item(made.after.items, item_id), await rouse_missions(town)
