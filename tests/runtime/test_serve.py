@@ -26,7 +26,11 @@ from tinytown.lifecycle import AgentState, TaskState
 from tinytown.messages import Message, TaskAssign, Work
 from tinytown.records import Task
 from tinytown.runtime.ground import survey
+from tinytown.runtime.opening import open_blocking
+from tinytown.runtime.operations.tasks import Assign, assign
+from tinytown.runtime.operations.waiting import Wait, outlook
 from tinytown.runtime.serve import LINGER, Runtime, _end_when_idle, run, serve
+from tinytown.transport.blocking import run_sync
 from tinytown.transport.delivery import Control, ControlKind
 from tinytown.transport.mailbox import Mailbox
 from tinytown.transport.store import Store
@@ -152,12 +156,17 @@ def test_the_first_signal_lets_turns_end(project: Path, user: Path) -> None:
 def test_the_second_signal_cuts_turns_and_what_was_cut_waits_uncounted(slow: LivingTown) -> None:
     runtime = slow.start().wait_ready()
     begin_round(slow)
-    runtime.signal(signal.SIGTERM)
-    wait_until(lambda: "Closing" in runtime.log.read_text())
-    runtime.signal(signal.SIGTERM)
+    with open_blocking(slow.root, environ=os.environ) as town:
+        assert run_sync(assign(town, Assign("ada", "note id-0002"))).note is None
+        runtime.signal(signal.SIGTERM)
+        wait_until(lambda: "Closing" in runtime.log.read_text())
+        said = run_sync(assign(town, Assign("ada", "note id-0003")))
+        looked = run_sync(outlook(town, Wait(task=said.task.id)))
+        runtime.signal(signal.SIGTERM)
 
+    assert said.note == looked == "The town is being stopped: it will begin after 'tt start'"
     assert runtime.wait() == 0
-    assert slow.left() == 1
+    assert slow.left() == 3
     assert slow.children() == []
     for counter in ("attempts", "recoveries"):
         assert slow.redis("HLEN", slow.ground.keys(counter)) == 0

@@ -87,7 +87,8 @@ def run(
         harden_process()
         become_subreaper()
         try:
-            trio.run(_main, ground, ready_fd, announce, beside, companion)
+            ending = partial(ground.state.note_end, lock)
+            trio.run(_main, ground, ready_fd, announce, beside, companion, ending)
         except BaseExceptionGroup as group:
             # One cause is enough for a person; the log has them all.
             announce("".join(traceback.format_exception(group)))
@@ -133,6 +134,7 @@ async def _main(
     announce: Callable[[str], None],
     beside: Beside | None,
     companion: Sequence[str],
+    ending: Callable[[], None],
 ) -> None:
     company = nullcontext() if beside is None else beside(ground.root, announce)
     with trio.open_signal_receiver(*_SIGNALS) as signals:
@@ -144,6 +146,7 @@ async def _main(
                     # Nobody sits in front of it: without agents it has nothing to live for.
                     nursery.start_soon(_end_when_idle, runtime, nursery.cancel_scope)
                 async for _ in signals:
+                    ending()
                     break
                 nursery.cancel_scope.cancel()
             announce("👋 Closing town connection...")

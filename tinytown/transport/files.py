@@ -55,6 +55,7 @@ _IGNORED = ".tt/*"
 _KEPT = "!.tt/redis.aof"
 _ID_BYTES = 64
 _PATH_BYTES = 16384
+_ENDING = '"ending": true'
 _GITIGNORE_BYTES = 1 << 20
 
 
@@ -108,6 +109,14 @@ class TownState:
             )
         lock.note(f'{{"pid": {os.getpid()}, "started_at": "{now()}"}}\n')
         return lock
+
+    def note_end(self, lock: FileLock) -> None:
+        """The holder of the runtime's lock was asked to end; it holds the lock until its last turns have ended."""
+        lock.note(f'{{"pid": {os.getpid()}, {_ENDING}, "since": "{now()}"}}\n')
+
+    def runtime_ends(self) -> bool:
+        """Whether the runtime that lives here has noted that it ends: to be told to people, not to decide by."""
+        return _ENDING in self.runtime_note() and self.runtime_lives()
 
     def runtime_lives(self) -> bool:
         """Whether a runtime of the town lives on this host; one that begins or ends counts.

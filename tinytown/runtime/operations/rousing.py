@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tinytown.runtime.town import Town
 
 STARTED = "No runtime was alive: one was started in the background"
+_BEING_STOPPED = "The town is being stopped: it will begin after 'tt start'"
 _NONE_LIVES = "No runtime is alive: it will begin after 'tt start'"
 
 
@@ -50,6 +51,11 @@ def in_the_way(agent: Agent) -> str | None:
     return None
 
 
+def being_stopped(town: Town) -> str | None:
+    """What to say while the runtime of this host, which was asked to end, lets its last turns end."""
+    return _BEING_STOPPED if town.ground.state.runtime_ends() else None
+
+
 async def without_runtime(town: Town) -> str | None:
     """What to say where no runtime lives and none shall be started: to who only looks."""
     return None if await living(town) else _NONE_LIVES
@@ -59,13 +65,14 @@ async def rouse(town: Town, agents: Sequence[Agent]) -> str | None:
     """See that a runtime lives that has these agents act, where they can; says what a person should know of that.
 
     One is started for agents of this host, when none lives here and none elsewhere has taken them over. What they
-    were given stays stored when it cannot be started. An agent starts none: whatever comes out of its round would
-    have the environment of that round, and end with it.
+    were given stays stored when it cannot be started, and beside one that ends: whoever ended it does not want
+    another. An agent starts none: whatever comes out of its round would have the environment of that round, and end
+    with it.
     """
-    if town.ground.state.runtime_lives():
-        return None
     agents = [agent for agent in agents if agent.acts and agent.state is not AgentState.PAUSED]
     host = town.ground.host
+    if town.ground.state.runtime_lives():
+        return being_stopped(town) if any(agent.host == host for agent in agents) else None
     ours = [agent for agent in agents if agent.host == host] if town.caller.kind == "person" else []
     if ours:
         held = await held_agents(town, ours)
@@ -78,14 +85,19 @@ async def rouse(town: Town, agents: Sequence[Agent]) -> str | None:
 async def rouse_for(town: Town, messages: Iterable[Message]) -> str | None:
     """As `rouse`, for those whom these messages ask for work."""
     to = {message.to for message in messages if message.starts_a_round()}
-    if not to or town.ground.state.runtime_lives():
+    if not to:
         return None
+    if town.ground.state.runtime_lives():
+        # Whose they are is not asked for.
+        return being_stopped(town)
     return await rouse(town, await town.store.agents_of(sorted(to)))
 
 
 async def rouse_missions(town: Town) -> str | None:
     """As `rouse`, for the missions that go on: one living runtime, wherever it is, works on them."""
-    if town.ground.state.runtime_lives() or await living(town) or not await town.missions.active():
+    if town.ground.state.runtime_lives():
+        return being_stopped(town)
+    if await living(town) or not await town.missions.active():
         return None
     return await _started(town) if town.caller.kind == "person" else _NONE_LIVES
 

@@ -10,7 +10,7 @@ from tinytown.errors import AgentNotFound, Conflict, Invalid, TaskNotFound
 from tinytown.ids import SUPERVISOR_ID, short
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.runtime.operations.registry import Scope, operation
-from tinytown.runtime.operations.rousing import in_the_way, is_a_person, without_runtime
+from tinytown.runtime.operations.rousing import being_stopped, in_the_way, is_a_person, without_runtime
 from tinytown.runtime.operations.tasks import waits_for
 from tinytown.text import one_line
 
@@ -82,6 +82,8 @@ async def _holder_outlook(town: Town, agent: Agent, *, at_it: bool) -> str | Non
     if is_a_person(agent):
         return None
     way = None if at_it and agent.state is AgentState.DRAINING else in_the_way(agent)
+    if not at_it:
+        way = way or being_stopped(town)
     return way or await without_runtime(town)
 
 
