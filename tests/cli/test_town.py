@@ -250,11 +250,12 @@ def test_version_and_help(person: Person) -> None:
 
 
 def test_every_command_has_a_help_with_an_example() -> None:
-    def leaves(app: App) -> Iterator[App]:
-        groups = [command for name, command in app.resolved_commands().items() if not name.startswith("-")]
-        yield from (leaf for group in groups for leaf in leaves(group)) if groups else [app]
+    def below(app: App) -> Iterator[App]:
+        for name, command in app.resolved_commands().items():
+            if not name.startswith("-"):
+                yield from (command, *below(command))
 
-    commands = list(leaves(build()))
+    commands = list(below(build()))
 
     assert len(commands) >= 25
     for command in commands:

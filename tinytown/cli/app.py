@@ -48,6 +48,21 @@ _NO_NUMBER = re.compile(r'unable to convert (".*") into (int|float)$', re.DOTALL
 _NUMBERS = {"int": "no whole number", "float": "no number"}
 """What cyclopts says in words of a programmer, and what a person reads."""
 
+_TASK_HELP = "Manage individual tasks.\n\nExample: tt task list --state running"
+
+_BACKLOG_HELP = (
+    'Manage the global backlog of unassigned tasks.\n\nExample: tt backlog add "Review the API" --tags review'
+)
+
+_MISSION_HELP = (
+    "Let agents work through GitHub issues until their pull requests are merged.\n\n"
+    "Example: tt mission start --issue 23 --issue 24"
+)
+
+_AUTH_HELP = (
+    "Authentication management for townhall.\n\nExample: tt auth gen-key --name phone --scopes town.read --days 90"
+)
+
 _DLQ_HELP = "Messages that failed too often: list, show, retry, drop.\n\nExample: tt dlq"
 
 _TRUST_HELP = "What tinytown.toml may run: show, accept, revoke.\n\nExample: tt trust"
@@ -119,7 +134,7 @@ def build() -> App:
 
 
 def _tasks_app() -> App:
-    task = App(name="task", help="Manage individual tasks.")
+    task = App(name="task", help=_TASK_HELP)
     for command in (tasks.show, tasks.complete, tasks.fail, tasks.cancel, tasks.current):
         task.command(command)
     task.command(tasks.list_tasks, name="list")
@@ -127,7 +142,7 @@ def _tasks_app() -> App:
 
 
 def _backlog_app() -> App:
-    group = App(name="backlog", help="Manage the global backlog of unassigned tasks.")
+    group = App(name="backlog", help=_BACKLOG_HELP)
     for command in (backlog.add, backlog.claim, backlog.assign_all, backlog.remove):
         group.command(command)
     group.command(backlog.list_items, name="list")
@@ -135,7 +150,7 @@ def _backlog_app() -> App:
 
 
 def _mission_app() -> App:
-    group = App(name="mission", help="Let agents work through GitHub issues until their pull requests are merged.")
+    group = App(name="mission", help=_MISSION_HELP)
     commands: tuple[tuple[str, Callable[..., Invocation]], ...] = (
         ("start", mission.start),
         ("status", mission.status),
@@ -164,7 +179,7 @@ def _dead_letters_app() -> App:
 
 
 def _auth_app() -> App:
-    group = App(name="auth", help="Authentication management for townhall.")
+    group = App(name="auth", help=_AUTH_HELP)
     group.command(auth.gen_key, name="gen-key")
     group.command(auth.list_keys, name="list")
     group.command(auth.revoke)
