@@ -16,98 +16,31 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from statistics import median, quantiles
 
 import trio
 import trio.testing
+from bare_mailbox import BareMailbox
+from traffic import CLAIM, SENDERS, TEXT, WARM_UP, Count, end_to_end, message_for
 from turns import Figures, Rounds, in_a_process, in_turns, middle, ratio, server
 
 from tinytown.actors.actor import Bell
 from tinytown.config import Limits
-from tinytown.ids import SUPERVISOR_ID, AgentId, new_id
-from tinytown.messages import Message, Priority, Work
+from tinytown.ids import AgentId, new_id
+from tinytown.messages import Message
 from tinytown.records import Agent
 from tinytown.transport.address import Address
 from tinytown.transport.batch import Grouped
-from tinytown.transport.connection import Connection
 from tinytown.transport.delivery import Ack, Fence
 from tinytown.transport.keys import Keys
 from tinytown.transport.mailbox import LANE_NUMBER, Mailbox
 from tinytown.transport.multiplexed import MultiplexedConnection
 from tinytown.transport.placement import Placement, RuntimeCard, new_runtime_id
 
-SENDERS = 100
-CLAIM = 16
 SIZE = 1 << 20
 LEASE = 60.0
 LIMITS = Limits(town_messages=10_000_000)
-LANES = [Priority.URGENT] * 5 + [Priority.HIGH] * 15 + [Priority.NORMAL] * 60 + [Priority.LOW] * 20
-TEXT = "x" * 80
-"""Makes a message of 300 bytes."""
-WARM_UP = 0.3
-
-Send = Callable[[Message], Awaitable[object]]
-
-
-def message_for(agent_id: AgentId, chance: random.Random) -> Message:
-    return Message(SUPERVISOR_ID, agent_id, Work(TEXT), chance.choice(LANES))
-
-
-class Count:
-    """How many messages were sent and handled; `done` when all that were sent are handled."""
-
-    def __init__(self) -> None:
-        self.sent = 0
-        self.handled = 0
-        self.over = False
-        self.done = trio.Event()
-
-    def handle(self, count: int) -> None:
-        self.handled += count
-        if self.over and self.handled >= self.sent:
-            self.done.set()
-
-
-async def end_to_end(
-    connection: Connection, send: Send, agents: list[AgentId], count: Count, seconds: float
-) -> Figures:
-    """Let the senders send for so long; the clock stops when the last message is handled."""
-
-    async def keep_sending(seed: int) -> None:
-        chance = random.Random(seed)
-        while time.perf_counter() < until:
-            await send(message_for(chance.choice(agents), chance))
-            count.sent += 1
-
-    until = time.perf_counter() + WARM_UP
-    async with trio.open_nursery() as nursery:
-        for seed in range(SENDERS):
-            nursery.start_soon(keep_sending, seed)
-    sent, cpu, of_server, began = count.sent, time.process_time(), await cpu_of(connection), time.perf_counter()
-    until = began + seconds
-    async with trio.open_nursery() as nursery:
-        for seed in range(SENDERS):
-            nursery.start_soon(keep_sending, SENDERS + seed)
-    count.over = True
-    count.handle(0)
-    with trio.fail_after(60):
-        await count.done.wait()
-    took = time.perf_counter() - began
-    messages = count.sent - sent
-    return {
-        "rate": messages / took,
-        "cpu_us": 1e6 * (time.process_time() - cpu) / messages,
-        "server_us": 1e6 * (await cpu_of(connection) - of_server) / messages,
-    }
-
-
-async def cpu_of(connection: Connection) -> float:
-    """CPU seconds that the server has used."""
-    info = await connection.execute("INFO", "cpu")
-    assert isinstance(info, bytes)
-    used = dict(line.split(":") for line in info.decode().splitlines() if ":" in line)
-    return float(used["used_cpu_sys"]) + float(used["used_cpu_user"])
 
 
 class Bells:
@@ -219,6 +152,16 @@ async def measure_blmpop(connection: MultiplexedConnection, agents: int, seconds
     return figures
 
 
+async def measure_bare(connection: MultiplexedConnection, agents: int, seconds: float) -> Figures:
+    count = Count()
+    async with trio.open_nursery() as nursery:
+        mailbox = BareMailbox(connection, nursery)
+        await mailbox.settle_in([AgentId(new_id()) for _ in range(agents)], count.handle)
+        figures = await end_to_end(connection, mailbox.send, mailbox.agents, count, seconds)
+        nursery.cancel_scope.cancel()
+    return figures
+
+
 async def measure_wake(connection: MultiplexedConnection, agents: int, seconds: float) -> Figures:
     chance = random.Random(1)
     clock = time.perf_counter
@@ -261,7 +204,12 @@ async def pause() -> None:
     await trio.sleep(0.002)
 
 
-MEASURES = {"mailbox": measure_mailbox, "blmpop": measure_blmpop, "wake": measure_wake}
+MEASURES = {
+    "mailbox": measure_mailbox,
+    "blmpop": measure_blmpop,
+    "bare": measure_bare,
+    "wake": measure_wake,
+}
 
 
 async def run_case(case: str, socket: str, seconds: float) -> Figures:
@@ -287,8 +235,8 @@ def report(agents: list[int], seconds: float, rounds: int) -> None:
     cases = [
         f"{kind} {number}"
         for number in agents
-        for kind in ("mailbox", "blmpop")
-        if (kind, number) != ("blmpop", 10_000)
+        for kind in ("mailbox", "blmpop", "bare")
+        if kind == "mailbox" or number < 10_000
     ]
     with server("appendonly no") as plain:
         run = lambda case: in_a_process(__file__, case, plain.socket_path, seconds)  # noqa: E731
@@ -302,6 +250,8 @@ def report(agents: list[int], seconds: float, rounds: int) -> None:
                     ratio(results, f"mailbox {number}", f"blmpop {number}"),
                     target,
                 )
+                bare = ratio(results, f"bare {number}", f"blmpop {number}")
+                print(f"  a bare one / blmpop at {number}: {bare:.2f}")
         if {"mailbox 100", "mailbox 10000"} <= results.keys():
             judge("10,000 agents / 100", ratio(results, "mailbox 10000", "mailbox 100"), 0.4)
 
