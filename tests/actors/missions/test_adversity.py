@@ -12,8 +12,11 @@ from course import Course
 from github_server import Call, Reply
 
 from tinytown.actors.missions import outcomes
+from tinytown.actors.missions.actions import task_id
 from tinytown.actors.missions.telling import TRAILER
+from tinytown.errors import Conflict
 from tinytown.lifecycle import MissionEvent, WatchState, WorkItemState
+from tinytown.records import Task
 from tinytown.transport.missions import Changed, SeenMission, update_mission
 
 
@@ -444,3 +447,13 @@ async def test_what_a_person_calls_off_while_another_is_merged_is_not_merged(cou
         called_off.set()
 
     assert [pull.merged for pull in course.hub.repo("o/r").pulls.values()] == [False, False]
+
+
+async def test_a_decision_that_can_never_be_written_is_told_and_not_repeated_without_end(course: Course) -> None:
+    await course.begin(1)
+    item = await course.item()
+    there = Task("of somebody else", id=task_id(course.mission.id, item.id, "work", 1))
+    await course.town.store.commit(course.town.store.change().create_task(there))
+
+    with pytest.raises(Conflict, match="a part of it is there already"):
+        await course.on()

@@ -27,7 +27,7 @@ from tinytown.actors.missions.handing_out import (
 )
 from tinytown.actors.missions.planner import plan
 from tinytown.actors.missions.reconcile import OPEN, Town, finished, open_tasks, reconciled, workers
-from tinytown.errors import AgentNotFound, Full, MailboxFull, TaskNotFound
+from tinytown.errors import AgentNotFound, Conflict, Full, MailboxFull, TaskNotFound
 from tinytown.ids import AgentId
 from tinytown.lifecycle import TaskState, WorkItemState
 from tinytown.transport.missions import ACTIVE, Changed
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from tinytown.transport.missions import Missions, SeenMission
     from tinytown.transport.shelves import Shelves
     from tinytown.transport.store import Change, Seen, Store
+
+MOST_RACES = 100
+"""How often a tick decides again because somebody was faster. More are no race: what it wants can never be written."""
 
 _TAKEN_BACK = "The mission does not need it any more."
 
@@ -85,15 +88,15 @@ class Ticking:
         """Do one tick; `merging` is under way already.
 
         Raises `MissionNotFound`, `BadMessage` for a mission that cannot be read, `LeaseLost` when somebody else has
-        it, and the kinds of `Unavailable`.
+        it, `Conflict` when what it decides cannot be written, and the kinds of `Unavailable`.
         """
         async with self.turns:
             return await self._tick(mission_id, fence, merging)
 
     async def _tick(self, mission_id: MissionId, fence: Fence, merging: Collection[MergePull]) -> Ticked:
         avoided: set[AgentId] = set()
-        tell = True
-        while True:
+        tell, races = True, 0
+        while races < MOST_RACES:
             seen = await self.missions.see(mission_id)
             if seen.mission.state not in ACTIVE:
                 return Ticked(over=True)
@@ -103,6 +106,7 @@ class Ticking:
             try:
                 await self._commit(seen, step, fence, tell=tell)
             except Raced:
+                races += 1
                 continue
             except (Full, AgentNotFound) as error:
                 who = _refused(error)
@@ -115,6 +119,7 @@ class Ticking:
                     raise
                 continue
             return step.ticked(changed=True)
+        raise Conflict(f"What mission {mission_id} is to do next cannot be written: a part of it is there already")
 
     async def _decide(self, seen: SeenMission, avoided: set[AgentId], merging: Collection[MergePull]) -> _Step:
         before = Plan(seen.mission, seen.items, seen.watches)
