@@ -53,6 +53,7 @@ LEFT_OUT: Mapping[str, str] = {
     "activity": "is of the original, and nothing reads it",
     "stop": "is of the original, and nothing reads it",
     "bell": "is a channel",
+    "handed": "is a channel",
     "broadcast": "is a channel",
 }
 """The rows of the catalogue that no snapshot has, and why."""
