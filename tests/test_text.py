@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinytown.text import clean_text, one_line, term_safe
+from tinytown.text import clean_text, nearest, one_line, term_safe
 
 UNTIMED = settings(deadline=None)
 """The machine may be busy; how long an example takes says nothing."""
@@ -106,3 +106,11 @@ def test_line_ends_become_newlines_and_unstorable_characters_are_marked() -> Non
     assert clean_text("a\r\nb\0c\ud800d") == "a\nb\ufffdc\ufffdd"
     assert clean_text("a\r\r\nb\rc\r") == "a\nb\rc\r"
     assert clean_text("form\x0cfeed") == "form\x0cfeed"
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("sned", "send"), ("--rol", "--role"), ("rol", "--role"), ("--frob", None), ("stalls", None), ("s" * 10**6, None)],
+)
+def test_what_was_meant_is_guessed_from_much_likeness_only(word: str, meant: str | None) -> None:
+    assert nearest(word, ["send", "status", "--role", "--rounds"]) == meant

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from tinytown.errors import InvalidConfig
-from tinytown.text import one_line, term_safe
+from tinytown.text import nearest, one_line, term_safe
 from tinytown.times import span
 
 if TYPE_CHECKING:
@@ -305,16 +305,15 @@ def _unknown(source: str, path: tuple[str, ...], rules: Rules, root: Rules) -> I
 
 
 def _nearest(path: tuple[str, ...], rules: Rules, root: Rules) -> str | None:
-    from difflib import get_close_matches
-
     key = path[-1][:_SHOWN]
-    beside = get_close_matches(key, [known for known in rules if not isinstance(rules[known], Elsewhere)], n=1)
+    beside = nearest(key, [known for known in rules if not isinstance(rules[known], Elsewhere)])
     if beside:
-        return dotted((*path[:-1], beside[0]))
+        return dotted((*path[:-1], beside))
     everywhere = list(known_keys(root))
     # A key without its table is the commonest slip: `port` at the top of the file.
     by_last = {known.rpartition(".")[2]: known for known in reversed(everywhere)}
-    return next((by_last[last] for last in get_close_matches(key, by_last, n=1, cutoff=0.7)), None)
+    last = nearest(key, by_last)
+    return None if last is None else by_last[last]
 
 
 def _seconds(seconds: float) -> str:

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ALIKE = 0.7
+"""How much of two words must agree, from 0 to 1, before one is taken for a slip in the other: `sned` for `send` is
+0.75, and `frob` for `role`, which only share two letters, 0.5."""
+
+_LONGEST_SLIP = 100
+"""Characters of a word up to which it is compared: that takes the square of its length."""
+
 _KEPT_CONTROLS = "\n\t"
 
 # Marks that reorder what a reader sees ("Trojan source", CVE-2021-42574), characters of no width that hide text
@@ -67,3 +79,15 @@ def one_line(text: str, width: int) -> str:
     flat = " ".join(text.split())
     shown = term_safe(flat, lines=False)
     return shown if len(shown) <= width else shown[: max(0, width - 3)] + "..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """That of the known words which was probably meant by one that is not known; None when none is much like it."""
+    from difflib import get_close_matches
+
+    if len(word) > _LONGEST_SLIP:
+        return None
+    # Dashes are no likeness: all options have them.
+    bare = {each.lstrip("-"): each for each in known}
+    found = get_close_matches(word.lstrip("-"), bare, n=1, cutoff=ALIKE)
+    return bare[found[0]] if found else None

@@ -34,6 +34,8 @@ def test_the_directory_that_has_no_town_is_named_as_it_was_typed(person: Person)
             "send bob hi --qery",
             "Error: Unknown option: --qery. Did you mean --query?\nHint: See: tt send --help\n",
         ),
+        ("spawn bob --frob", "Error: Unknown option: --frob\nHint: See: tt spawn --help\n"),
+        ("stalls", 'Error: Unknown command "stalls"\nHint: See: tt --help\n'),
         ("task shw", 'Error: Unknown command "shw". Did you mean "show"?\nHint: See: tt task --help\n'),
         ("send bob", 'Error: Command "send" parameter MESSAGE requires an argument\nHint: See: tt send --help\n'),
         (
@@ -103,6 +105,17 @@ def test_an_unknown_agent_is_named_with_what_to_do(town_dir: Person) -> None:
 
     assert said.code == 1
     assert said.err == "Error: Agent not found: nonexistent\nHint: See who is there with: tt list\n"
+
+
+def test_the_agent_that_was_probably_meant_is_named(town_dir: Person) -> None:
+    town_dir.agent("worker-1")
+
+    for line in (["assign", "wokrer-1", "work"], ["wait", "wokrer-1"], ["kill", "wokrer-1"]):
+        said = town_dir.tt(*line)
+        assert said.code == 1
+        assert said.err == (
+            "Error: Agent not found: wokrer-1\nHint: Did you mean 'worker-1'? See who is there with: tt list\n"
+        )
 
 
 def test_a_name_that_no_agent_can_have_is_refused(town_dir: Person) -> None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from cyclopts import App, CycloptsError, UnusedCliTokensError
+from cyclopts import App, CycloptsError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from tinytown.cli.grammar import (
     agents,
@@ -34,6 +34,7 @@ from tinytown.cli.grammar import (
 from tinytown.cli.grammar.options import Options
 from tinytown.cli.invocation import Invocation
 from tinytown.errors import Invalid
+from tinytown.text import nearest
 from tinytown.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ _AUTH_HELP = (
 _DLQ_HELP = "Messages that failed too often: list, show, retry, drop.\n\nExample: tt dlq"
 
 _TRUST_HELP = "What tinytown.toml may run: show, accept, revoke.\n\nExample: tt trust"
+
+_MEANT = re.compile(r' Did you mean "?([^"?\s]+)"?\?$')
+"""Cyclopts' guess, which is made of very little: it counts the dashes."""
 
 _MARK = "\0"
 """Stands before such a text while cyclopts reads it; no argument of a process can hold it."""
@@ -259,5 +263,20 @@ def _explained(error: CycloptsError) -> Invalid:
         extra = " ".join(error.unused_tokens or ())
         return Invalid(f"Too many arguments for '{chain}': {extra}", hint=f"Put a text into quotes. {hint}")
     message, _, _ = str(error).replace(_MARK, "").partition(" Available commands:")
+    message = _without_wild_guess(error, message)
     message = _NO_NUMBER.sub(lambda found: f"{found[1]} is {_NUMBERS[found[2]]}", message.removesuffix("."))
     return Invalid(message, hint=hint)
+
+
+def _without_wild_guess(error: CycloptsError, message: str) -> str:
+    """The message, without a guess at what was meant that is not much like what was typed."""
+    guess = _MEANT.search(message)
+    if isinstance(error, UnknownOptionError):
+        typed = error.token.keyword or error.token.value
+    elif isinstance(error, UnknownCommandError) and error.unused_tokens:
+        typed = error.unused_tokens[0]
+    else:
+        return message
+    if guess is None or nearest(typed.partition("=")[0], [guess[1]]) is not None:
+        return message
+    return message[: guess.start()].removesuffix(".")

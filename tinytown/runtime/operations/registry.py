@@ -6,13 +6,16 @@ fields of the request have, before it does anything.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tinytown.errors import Forbidden
+from tinytown.errors import AgentNotFound, Forbidden, TownError
+from tinytown.ids import is_id
 from tinytown.runtime.caller import Scope
 from tinytown.runtime.operations.bounds import check_bounds
+from tinytown.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -85,9 +88,24 @@ def operation(
         async def checked(town: Town, request: Req) -> Res:
             require(town, scope, for_workers=for_workers)
             check_bounds(request)
-            return await function(town, request)
+            try:
+                return await function(town, request)
+            except AgentNotFound as error:
+                await _suggest(town, error)
+                raise
 
         OPERATIONS[name] = Operation(name, scope, checked, for_workers)  # type: ignore[arg-type]
         return checked
 
     return register
+
+
+async def _suggest(town: Town, error: AgentNotFound) -> None:
+    """Add to the hint the name that was probably meant."""
+    if is_id(error.name):
+        return
+    # Without it the error says as much as it did.
+    with suppress(TownError):
+        near = nearest(error.name, (await town.store.names()).values())
+        if near is not None:
+            error.hint = f"Did you mean '{near}'? {error.hint}"

@@ -55,22 +55,21 @@ async def outlook(town: Town, request: Wait) -> str | None:
     """Why the end will not come by itself, as far as it can be seen; None when it may.
 
     For a person who waits. Nothing is started for it: to wait is to look, and work that was kept back by `tt stop`
-    does not begin because somebody looks. Raises `AgentNotFound`, `TaskNotFound`.
+    does not begin because somebody looks. Of what is not there `wait` says so.
     """
-    if request.task is None:
-        agent = await town.store.find_agent(request.agent or "")
-        return None if agent.state.is_terminal else await _holder_outlook(town, agent, at_it=True)
-    task = await town.store.find_task(request.task)
-    if task.state is TaskState.PENDING and task.waits:
-        return await waits_for(town, task)
     try:
+        if request.task is None:
+            agent = await town.store.find_agent(request.agent or "")
+            return None if agent.state.is_terminal else await _holder_outlook(town, agent, at_it=True)
+        task = await town.store.find_task(request.task)
+        if task.state is TaskState.PENDING and task.waits:
+            return await waits_for(town, task)
         if task.waits and task.review_task is not None:
             task = await town.store.task(task.review_task)
         if task.state.is_terminal or task.assigned_to is None:
             return None
         agent = await town.store.agent(task.assigned_to)
     except (AgentNotFound, TaskNotFound):
-        # The wait says so, or somebody sees to it.
         return None
     if agent.state.is_terminal:
         return await without_runtime(town) if _is_freed_by_the_town(town) else None
