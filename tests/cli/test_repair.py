@@ -237,6 +237,19 @@ def test_prune_says_what_the_book_says(town_dir: Person) -> None:
     assert town_dir.tt("prune", "--json").json == {"removed": [], "busy": []}
 
 
+def test_a_task_of_an_agent_that_was_pruned_names_it_shortly(town_dir: Person) -> None:
+    agent = town_dir.agent("bob")
+    task = town_dir.tt("assign", "bob", "dig", "--json").json["id"]
+    town_dir.tt("task", "complete", task)
+    town_dir.tt("kill", "bob")
+    assert "✨ Pruned 1 agent(s)" in town_dir.tt("prune").out
+
+    gone = f"(gone) {agent.id[:8]}"
+    assert town_dir.tt("task", "list").out.endswith(f" - dig [{gone}]\n")
+    assert f"   Assigned to: {gone}\n" in town_dir.tt("task", "show", task).out
+    assert town_dir.tt("task", "show", task, "--json").json["assigned_to"] == agent.id
+
+
 def test_prune_leaves_an_agent_in_a_turn_unless_it_is_forced(town_dir: Person) -> None:
     config = town_dir.directory.parent / "home/.tt/config.toml"
     config.write_text(re.sub(r'fake_cli\.py .*"', 'fake_cli.py wait"', config.read_text()))

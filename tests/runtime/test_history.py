@@ -158,7 +158,8 @@ def test_an_agent_that_is_gone_keeps_its_id(town: Town) -> None:
     gone = AgentId("00000000-0000-4000-8000-000000000007")
     run_sync(town.journal.append(event("agent.stopped", 0, gone)))
 
-    assert run_sync(history(town, History())).entries[-1].agent_name == gone
+    entry = run_sync(history(town, History())).entries[-1]
+    assert (entry.agent, entry.agent_name) == (gone, "(gone) 00000000")
 
 
 @given(st.lists(st.tuples(st.sampled_from([ADA, BOB]), st.sampled_from(KINDS)), max_size=40), st.integers(1, 5))

@@ -18,7 +18,6 @@ from tinytown.records import Event
 from tinytown.runtime.operations.messages import descriptions, said
 from tinytown.runtime.operations.registry import Scope, operation
 from tinytown.runtime.operations.rousing import see_to
-from tinytown.runtime.operations.task_views import name_of
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.text import one_line
 from tinytown.transport.mailroom import Mailroom
@@ -171,11 +170,12 @@ async def _why_not(town: Town, mailroom: Mailroom, wanted: str) -> TownError:
     first = await _end_of(town, wanted)
     if first is None:
         return NotFound(f"No message {one_line(wanted, 40)} waits in your inbox", hint="See what waits with: tt inbox")
-    name = name_of(AgentId(first.agent or ""), await town.store.names())
+    names = {SUPERVISOR_ID: "conductor", **await town.store.names()}
+    name = names.get(AgentId(first.agent or ""))
     how = "answered" if first.type == ANSWERED else "dismissed"
     return Conflict(
         f"Message {short(first.message or wanted)} was {how} at {first.at}: {first.detail}",
-        hint=f'To say more: tt send {name} "..."',
+        hint="Whoever asked is gone." if name is None else f'To say more: tt send {name} "..."',
     )
 
 

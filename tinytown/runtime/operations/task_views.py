@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from tinytown.errors import BadMessage
-from tinytown.ids import SUPERVISOR_ID, is_id
+from tinytown.ids import SUPERVISOR_ID, is_id, short
 from tinytown.records import Task
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ async def names_of(town: Town, ids: Iterable[AgentId]) -> dict[AgentId, str]:
 
 
 def name_of(agent_id: AgentId | None, names: Mapping[AgentId, str]) -> str:
-    """The name of an agent, `conductor` for the supervisor, the id of one that is gone."""
+    """The name of an agent, `conductor` for the supervisor, `(gone) 1a2b3c4d` for one that was pruned."""
     if agent_id is None:
         return ""
-    return "conductor" if agent_id == SUPERVISOR_ID else names.get(agent_id, agent_id)
+    if agent_id == SUPERVISOR_ID:
+        return "conductor"
+    if agent_id in names:
+        return names[agent_id]
+    # A message that was sent by hand may name anybody.
+    return f"(gone) {short(agent_id)}" if is_id(agent_id) else agent_id
