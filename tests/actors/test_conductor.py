@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from tinytown.actors.conductor import note
 from tinytown.actors.drivers.text import TurnResult
-from tinytown.ids import SUPERVISOR_ID
+from tinytown.ids import SUPERVISOR_ID, TaskId
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
 from tinytown.messages import (
     AckType,
@@ -138,3 +138,21 @@ async def test_it_ends_when_the_person_cancels_the_goal(clock: MockClock, stage:
 
     assert (await stage.record(agent)).state is AgentState.STOPPED
     assert len(stage.cli.runs) == 1
+
+
+async def test_what_came_during_a_round_still_wakes_it(clock: MockClock, stage: Stage) -> None:
+    worker = await stage.agent("worker")
+    told: list[list[str]] = []
+
+    async def behave(run: Run) -> TurnResult:
+        told.append([text for text in await stage.waiting(conductor) if "nobody works for it" in text])
+        if run.number == 1:
+            await stage.mailbox.send(Message(worker.id, SUPERVISOR_ID, TaskDone(TaskId("t1"), "pillars")))
+        return good()
+
+    conductor = await stage.store.agent(SUPERVISOR_ID)
+    stage.cli.behave = behave
+    await conducting(stage)
+
+    assert told == [[], []]
+    assert len(await stage.waiting(conductor)) == 1

@@ -71,11 +71,11 @@ if [ -t 0 ]; then
     echo "$TINYTOWN_AGENT was told: $1"
     exec tt status --deep
 fi
-cat > /dev/null
+case $(cat) in *"Add a logout button"*) exec sleep 3600; esac
 echo 'It is done.'
 """
-"""Stands for a coding CLI: reads its prompt and says that it is done. In a terminal it is a conductor that resumes, of
-which the manual says that it looks at the status."""
+"""Stands for a coding CLI: reads its prompt and says that it is done, unless it is one that a person interrupts. In a
+terminal it is a conductor that resumes, of which the manual says that it looks at the status."""
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ class Conducting:
             return
         if goal.state.is_terminal:
             work.news.append(note(f"The goal is {goal.state}: {goal.result or goal.description}"))
-        elif not await self._is_awaiting(goal):
+        elif not await self._is_awaiting(goal) and not await self._is_woken(goal, work):
             text = (
                 f"The goal is open, and nobody works for it: {one_line(goal.description, 100)}. "
                 f'Tell the conductor how to go on: tt send conductor "...". Or end it: tt task cancel {short(goal.id)}'
@@ -183,6 +183,15 @@ class Conducting:
             return True
         given = [*await self._store.tasks(TaskState.ASSIGNED), *await self._store.tasks(TaskState.RUNNING)]
         return any(task.id != goal.id and task.assigned_to in alive for task in given)
+
+    async def _is_woken(self, goal: Task, work: Round) -> bool:
+        """Whether what came during the round starts the next one. Looked at last: an end and its word come together."""
+        known = {entry.message.id for _, entry in work.entries}
+        coming = await self._mailbox.peek(SUPERVISOR_ID, most=_PEEKED)
+        return any(
+            message.id not in known and not _hands_over(message, goal.id) and self.starts_a_round(message)
+            for message in coming
+        )
 
 
 FIRST_WORDS = "Read the file {path}: it says who you are and how the town stands. Then begin as it says."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tinytown.cli.commands.waiting import persist
@@ -19,6 +20,7 @@ from tinytown.text import term_safe
 if TYPE_CHECKING:
     from tinytown.cli.asked import ConductorAsked
     from tinytown.cli.invocation import Common
+    from tinytown.messages import Message
     from tinytown.runtime.operations.conducting import Conducted
 
 
@@ -91,7 +93,9 @@ def _stay(result: Conducted, log: str, common: Common) -> int:
             flush()
         from tinytown.runtime.operations.conducting import AwaitGoal, await_goal
 
-        task = persist(lambda: ask(common, await_goal, AwaitGoal(result.task.id)))
+        asked = AwaitGoal(result.task.id, result.agent.last_heartbeat)
+        tell = _keep_quiet if common.json else _tell
+        task = persist(lambda: ask(common, partial(await_goal, tell=tell), asked))
     except KeyboardInterrupt:
         return _stop(common)
     if common.json:
@@ -101,6 +105,15 @@ def _stay(result: Conducted, log: str, common: Common) -> int:
     else:
         say(*render.ended(task))
     return 0 if task.state is TaskState.COMPLETED else 1
+
+
+def _tell(message: Message) -> None:
+    say(*render.told(message))
+    flush()
+
+
+def _keep_quiet(_: Message) -> None:
+    """A program gets the one result it asked for."""
 
 
 def _stop(common: Common) -> int:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from tinytown.ids import short
 from tinytown.lifecycle import TaskState
+from tinytown.messages import Informational
 from tinytown.text import one_line, term_safe
 
 if TYPE_CHECKING:
+    from tinytown.messages import Message
     from tinytown.records import Task
     from tinytown.runtime.operations.conducting import Attended, Conducted
 
@@ -38,6 +40,13 @@ def attended(found: Attended, context: str) -> list[str]:
         f"   Running: {term_safe(found.command[0], lines=False)}",
         "",
     ]
+
+
+def told(message: Message) -> list[str]:
+    """What it has for the person, with the id that `tt answer` takes."""
+    assert isinstance(message.body, Informational), "it is a note"
+    first, *rest = term_safe(message.body.summary).splitlines() or [""]
+    return [f"📬 {short(message.id)} conductor: {first}", *(f"      {line}" if line else "" for line in rest)]
 
 
 def ended(task: Task) -> list[str]:

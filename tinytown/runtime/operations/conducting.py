@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tinytown import times
 from tinytown.actors.commands import split_line
-from tinytown.actors.conductor import FIRST_WORDS, MOST_ROUNDS, context, town_state
+from tinytown.actors.conductor import FIRST_WORDS, MOST_ROUNDS, context, is_note, town_state
 from tinytown.actors.drivers.choice import resolve_cli
 from tinytown.actors.environment import path_with_tt
 from tinytown.errors import Conflict, Invalid, TaskNotFound
@@ -22,17 +22,17 @@ from tinytown.runtime.background import ensure_runtime
 from tinytown.runtime.caller import ID_VARIABLE, TOKEN_VARIABLE, digest
 from tinytown.runtime.living import held_agents
 from tinytown.runtime.operations.programs import cli_warning
-from tinytown.runtime.operations.registry import Scope, operation
+from tinytown.runtime.operations.registry import Scope, operation, require
 from tinytown.runtime.operations.texts import checked_text
 from tinytown.runtime.operations.waiting import STARTS_OVER
 from tinytown.text import one_line
 from tinytown.transport.store import Raced
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tinytown.ids import TaskId
+    from tinytown.ids import MessageId, TaskId
     from tinytown.records import Agent
     from tinytown.runtime.town import Town
     from tinytown.transport.store import Seen
@@ -63,9 +63,14 @@ class Conducted:
 
 @dataclass(frozen=True, slots=True)
 class AwaitGoal:
-    """The goal of the conductor, by the id of its task."""
+    """The goal of the conductor, by the id of its task, and since when what it says is news.
+
+    `told` is what the person was told already: a wait over the death of the server is begun again.
+    """
 
     task: TaskId
+    since: times.Timestamp
+    told: set[tuple[MessageId, times.Timestamp]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +122,36 @@ async def conduct(town: Town, request: Conduct) -> Conducted:
         return Conducted(agent, task, started, text is None, warning)
 
 
-@operation("conductor.wait", Scope.READ)
-async def await_goal(town: Town, request: AwaitGoal) -> Task:
-    """Wait until the goal is reached or given up, or nobody pursues it any more. The caller sets the limit of time."""
+async def await_goal(town: Town, request: AwaitGoal, tell: Callable[[Message], None]) -> Task:
+    """Wait until the goal is reached or given up, or nobody pursues it any more. The caller sets the limit of time.
+
+    `tell` gets what the conductor has for the person, as it comes and once.
+    """
+    require(town, Scope.READ)
     # Taken before the records are read: what happens in between is not missed.
     position = await town.journal.position()
+    await _tell_notes(town, request, tell)
     task = await town.store.task(request.task)
     if task.state.is_terminal or not (await town.store.agent(SUPERVISOR_ID)).acts:
         return task
     async with aclosing(town.journal.follow(position)) as events:
         async for event in events:
-            concerns = event.type != "message.sent" and (event.task == task.id or event.agent == SUPERVISOR_ID)
-            if concerns or event.type in STARTS_OVER:
+            if event.type == "message.sent":
+                if event.agent == SUPERVISOR_ID:
+                    await _tell_notes(town, request, tell)
+            elif event.task == task.id or event.agent == SUPERVISOR_ID or event.type in STARTS_OVER:
                 task = await town.store.task(task.id)
                 if task.state.is_terminal or not (await town.store.agent(SUPERVISOR_ID)).acts:
                     return task
     raise AssertionError("the journal has no end")
+
+
+async def _tell_notes(town: Town, request: AwaitGoal, tell: Callable[[Message], None]) -> None:
+    for message in await town.mailbox.peek(SUPERVISOR_ID):
+        fresh = message.created_at >= request.since and (message.id, message.created_at) not in request.told
+        if fresh and is_note(message):
+            request.told.add((message.id, message.created_at))
+            tell(message)
 
 
 @operation("conductor.attend", Scope.MANAGE)

@@ -252,7 +252,6 @@ ROWS: tuple[Row, ...] = (
 
 WITHOUT_TOOL: Mapping[str, str] = {
     "conductor.start": "the client orchestrates; a second one that does is started by the person",
-    "conductor.wait": "what tt conductor waits with",
     "conductor.attend": "for a terminal; its result holds a credential",
     "conductor.leave": "for a terminal",
     "town.show": "town.get_status says it",

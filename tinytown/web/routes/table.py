@@ -216,7 +216,6 @@ WITHOUT_ROUTE: Mapping[str, str] = {
     "conductor.start": "It spends tokens on its own account, and belongs to whoever sits at the town: tt conductor",
     "conductor.attend": "It is for a terminal: tt conductor",
     "conductor.leave": "It is for a terminal: tt conductor",
-    "conductor.wait": "It is what tt conductor waits with; over HTTP the goal is a task like any other.",
     "town.migrate": "Once, by the person who has both versions on a terminal: tt migrate",
     "auth.generate": "A key is made and shown once, on a terminal of the host: tt auth gen-key",
 }
