@@ -11,8 +11,10 @@ from servers import RunningServer, valkey_server
 from tinytown.transport.blocking import BlockingConnection
 from tinytown.transport.multiplexed import MultiplexedConnection
 
-# Whoever starts the tests in the background of a script has SIGINT ignored, and every child would inherit that.
+# Whoever starts the tests in the background of a script has SIGINT ignored, with `nohup` SIGHUP, and every child would
+# inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,19 @@ class Ground:
         self.process.wait(LONG)
         return self.process.returncode
 
-    def begin(self, program: str = "", *, before: str = "", **more: Any) -> subprocess.Popen[bytes]:
-        """Hand `status` over, or run another program that does it, and go on."""
-        return subprocess.Popen(
+    @contextmanager
+    def begin(self, program: str = "", *, before: str = "", **more: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Hand `status` over, or run another program that does it, and go on; it ends with the block."""
+        with subprocess.Popen(
             [sys.executable, "-c", program or ASK.format(before=before), "status"],
             **{"stdin": subprocess.DEVNULL, **more},
             cwd=self.base / "town",
             env=self.environ,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def ask(self, *arguments: str, before: str = "", **more: Any) -> tuple[str, str]:
         """Hand a command over: what that gave, and what the command said."""
@@ -317,15 +322,13 @@ forkclient._connect = connect
 def asking_us(ground: Ground) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
     """A client that believes to be connected to a fork server, and its connection, from which its request was read."""
     path = ground.base / "other.sock"
-    with socket.socket(socket.AF_UNIX) as listener:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(str(path))
-        try:
-            listener.listen()
-            client = ground.begin(before=CONNECT.format(path=str(path)), stderr=subprocess.PIPE)
-            connection, _ = listener.accept()
-        finally:
-            path.unlink()
-    with connection, client:
+        stack.callback(path.unlink)
+        listener.listen()
+        client = stack.enter_context(ground.begin(before=CONNECT.format(path=str(path)), stderr=subprocess.PIPE))
+        connection = stack.enter_context(listener.accept()[0])
         connection.settimeout(LONG)
         connection.recv(1 << 20)
         yield client, connection
@@ -379,7 +382,8 @@ def looks(pid: int) -> dict[str, object]:
 
 
 UNUSUAL = (
-    "import os, sys; os.nice(3); os.umask(0o027); os.execv(sys.executable, [sys.executable, '-c', {!r}, 'status'])"
+    "import os, signal, sys; os.nice(3); os.umask(0o027); signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+    "os.execv(sys.executable, [sys.executable, '-c', {!r}, 'status'])"
 )
 ITSELF = "import sys; from tinytown.cli.main import main; main(sys.argv[1:])"
 
@@ -389,13 +393,11 @@ def test_a_command_stands_as_one_that_the_shell_has_started(ground: Ground) -> N
     with (
         stuck_pipe() as writing,
         ground.begin(UNUSUAL.format(ITSELF), stderr=writing) as cold,
-        ground.begin(UNUSUAL.format(ASK.format(before="")), stderr=writing) as client,
+        ground.begin(UNUSUAL.format(ASK.format(before="")), stderr=writing),
     ):
         (warm,) = wait_until(lambda: children_of(server))
         wait_until(lambda: looks(warm) == looks(cold.pid), what="both to be where they say something")
         assert (looks(warm)["nice"], looks(warm)["Umask"]) == (os.nice(0) + 3, "0027")
-        cold.kill()
-        client.kill()
 
 
 def test_who_reads_a_request_finds_what_was_packed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,6 +408,8 @@ def test_who_reads_a_request_finds_what_was_packed(monkeypatch: pytest.MonkeyPat
     assert order.environ == dict(os.environb)
     assert order.fingerprint == forkclient.fingerprint()
     assert order.mask == os.umask(order.mask)
+    assert signal.SIGPIPE in order.ignored
+    assert signal.SIGTERM not in order.ignored
     assert order.unbuffered == getattr(sys.stdout, "write_through", False)
 
 

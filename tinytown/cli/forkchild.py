@@ -62,6 +62,8 @@ def _take_place(guest: Guest, order: Order) -> None:
     os.environb.clear()
     os.environb.update(order.environ)
     time.tzset()
+    for ignored in order.ignored:
+        signal.signal(ignored, signal.SIG_IGN)
     pid, _ = forkclient.owner(guest.connection)
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, max(peers.nice_of(pid), peers.nice_of(0)))

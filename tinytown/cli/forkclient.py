@@ -53,6 +53,9 @@ MOST_BYTES = 1 << 20
 
 DESCRIPTORS = 4
 
+_STANDARD = range(1, 32)
+"""The signals that a process may have been started to ignore, as by `nohup`."""
+
 _ACCEPTED_WITHIN = 2.0
 """Seconds for each step until then. All take 3 ms; only a server that stands still lets anybody wait."""
 
@@ -122,7 +125,8 @@ def pack(argv: "Sequence[str]") -> bytes:
     mask = os.umask(0o077)
     os.umask(mask)
     unbuffered = getattr(sys.stdout, "write_through", False)
-    fields = [fingerprint(), b"%o" % mask, b"%d" % unbuffered, b"%d" % len(argv), *map(os.fsencode, argv)]
+    ignored = b" ".join([b"%d" % number for number in _STANDARD if _signal.getsignal(number) is _signal.SIG_IGN])
+    fields = [fingerprint(), b"%o" % mask, b"%d" % unbuffered, ignored, b"%d" % len(argv), *map(os.fsencode, argv)]
     fields += [b"%b=%b" % item for item in os.environb.items()]
     body = b"\0".join(fields)
     if len(body) > MOST_BYTES:

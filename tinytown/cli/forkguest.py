@@ -20,19 +20,21 @@ class Order(NamedTuple):
     fingerprint: bytes
     mask: int
     unbuffered: bool
+    ignored: list[int]
     argv: list[str]
     environ: dict[bytes, bytes]
 
 
 def read_order(body: bytes) -> Order:
     """The request in these bytes (`forkclient.pack`); `ValueError` when it is none."""
-    fingerprint, mask, unbuffered, count, *rest = body.split(b"\0")
+    fingerprint, mask, unbuffered, ignored, count, *rest = body.split(b"\0")
     number = int(count)
     if not 0 < number <= len(rest):
         raise ValueError("not as many arguments as it says")
     environ = dict(item.split(b"=", 1) for item in rest[number:])
     argv = [os.fsdecode(word) for word in rest[:number]]
-    return Order(fingerprint, int(mask, 8) & 0o777, unbuffered == b"1", argv, environ)
+    signals = [int(each) for each in ignored.split()]
+    return Order(fingerprint, int(mask, 8) & 0o777, unbuffered == b"1", signals, argv, environ)
 
 
 class Guest:
