@@ -112,6 +112,8 @@ class RestartSettings:
 class RuntimeSettings:
     """Rounds, leases, and how patient a stop is."""
 
+    autostart: bool = _key(default=True, rule=flag())
+    """Whoever gives work starts a runtime where none is alive; with false only `tt start` does."""
     max_rounds: int = _key(10, whole(1, 1_000_000))
     """Rounds of an agent when `tt spawn` does not say."""
     round_timeout: float = _key(_HOUR, duration(1, 30 * _DAY))

@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runtime_parts import credential_of
+from runtime_parts import configure, credential_of
 
 from tinytown.errors import RuntimeFailed
 from tinytown.ids import SUPERVISOR_ID
@@ -61,9 +62,17 @@ def log(town: Town) -> str:
     return (town.files.logs / background.LOG_NAME).read_text()
 
 
+def test_where_the_configuration_forbids_it_only_who_says_how_starts_one(served: Town) -> None:
+    configure(served, runtime=replace(served.settings.runtime, autostart=False))
+
+    assert run_sync(ensure_runtime(served)) == (False, "No runtime is alive: it will begin after 'tt start'")
+    assert run_sync(ensure_runtime(served, command=STAND_IN)) == (True, None)
+    assert run_sync(ensure_runtime(served)) == (False, None)
+
+
 def test_one_is_started_and_then_found(served: Town) -> None:
-    assert run_sync(ensure_runtime(served, command=STAND_IN))
-    assert not run_sync(ensure_runtime(served, command=STAND_IN))
+    assert run_sync(ensure_runtime(served, command=STAND_IN)).started
+    assert not run_sync(ensure_runtime(served, command=STAND_IN)).started
     (pid,) = runtimes(served)
     assert f"served by {pid}" in log(served)
     assert (served.files.logs / background.LOG_NAME).stat().st_mode & 0o777 == 0o600
@@ -75,7 +84,7 @@ def test_one_that_died_is_replaced_though_its_lease_goes_on(served: Town) -> Non
     (first,) = runtimes(served)
     os.kill(first, signal.SIGKILL)
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
-    assert run_sync(ensure_runtime(served, command=STAND_IN))
+    assert run_sync(ensure_runtime(served, command=STAND_IN)).started
     assert len(set(runtimes(served)) - {first}) == 1
 
 
@@ -83,7 +92,7 @@ def test_no_module_of_the_project_is_imported(served: Town) -> None:
     planted = served.root / "json.py"
     planted.write_text("import os; os._exit(3)")
 
-    assert run_sync(ensure_runtime(served))
+    assert run_sync(ensure_runtime(served)).started
     assert len(runtimes(served)) == 1
 
 
@@ -94,7 +103,7 @@ async def test_many_at_once_start_one(made: Path) -> None:
     async with open_async(made, environ=os.environ) as town:
 
         async def ensure() -> None:
-            started.append(await ensure_runtime(town, command=STAND_IN))
+            started.append((await ensure_runtime(town, command=STAND_IN)).started)
 
         async with trio.open_nursery() as nursery:
             for _ in range(5):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from living import LivingTown, wait_until
 from mission_parts import begun, set_item
-from runtime_parts import move, place, worker
+from runtime_parts import configure, move, place, worker
 
 from tinytown.ids import SUPERVISOR_ID, TaskId
 from tinytown.lifecycle import AgentEvent, AgentState, TaskState
@@ -34,7 +34,7 @@ from tinytown.runtime.operations.backlog import (
 from tinytown.runtime.operations.doctor import checkup
 from tinytown.runtime.operations.messages import Send, SendKind, send
 from tinytown.runtime.operations.missions.gates import ApproveItem, RejectItem, approve_item, reject_item
-from tinytown.runtime.operations.missions.steering import StopMission, stop_mission
+from tinytown.runtime.operations.missions.steering import ResumeMission, StopMission, resume_mission, stop_mission
 from tinytown.runtime.operations.pausing import Interrupt, Resume, interrupt, resume
 from tinytown.runtime.operations.plan import Push, push
 from tinytown.runtime.operations.reasons import Fact
@@ -203,6 +203,17 @@ def test_a_mission_goes_on_with_a_runtime_that_is_started_for_it(town: Town, ada
     set_item(town, begun(town, {2: []}), 2, needs_approval=True)
     place(town, ada)
     assert run_sync(approve_item(town, ApproveItem("2"))).notice is None
+
+
+def test_where_the_configuration_forbids_it_none_is_started(town: Town, ada: Agent) -> None:
+    configure(town, runtime=replace(town.settings.runtime, autostart=False))
+    mission = begun(town, {1: []})
+    set_item(town, mission, 1, needs_approval=True)
+
+    assert given(town)[1] == NONE_LIVES
+    assert (run_sync(spawn(town, Spawn("bob"))).warning or "").endswith(NONE_LIVES)
+    assert run_sync(approve_item(town, ApproveItem("1"))).notice == NONE_LIVES
+    assert run_sync(resume_mission(town, ResumeMission(mission.id))).note == f"It is running already\n{NONE_LIVES}"
 
 
 def test_what_asks_for_nothing_starts_none(town: Town, ada: Agent) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tinytown.errors import Forbidden, RuntimeFailed
-from tinytown.runtime.living import living
+from tinytown.runtime.living import NONE_LIVES, being_stopped, living
 from tinytown.text import term_safe
 from tinytown.transport.files import locked
 
@@ -39,22 +39,36 @@ _started: set[int] = set()
 """The runtimes that this process started and that may live; mostly they outlive it."""
 
 
-async def ensure_runtime(town: Town, *, command: Sequence[str] | None = None) -> bool:
-    """Return when a runtime of this host serves the town; True when one was started for it.
+class Served(NamedTuple):
+    """Whether a runtime was started, and why what was asked for will not begin yet."""
 
-    `command` starts it, by default `tt start`; to it is added the number of the descriptor that gets the word.
-    Raises `RuntimeFailed`, with the end of its log, when it does not come up.
+    started: bool = False
+    note: str | None = None
+
+    def beside(self, said: str | None) -> str | None:
+        """The note with what else a person should know."""
+        return "\n".join(filter(None, (said, self.note))) or None
+
+
+async def ensure_runtime(town: Town, *, command: Sequence[str] | None = None) -> Served:
+    """Return when a runtime of this host serves the town, or none may be started for it.
+
+    `command` starts it, whatever the configuration says; without it `tt start` does, where `[runtime] autostart` lets
+    it. To it is added the number of the descriptor that gets the word. Raises `RuntimeFailed`, with the end of its
+    log, when it does not come up.
     """
     if await _one_lives(town):
-        return False
+        return Served(note=being_stopped(town))
+    if command is None and not town.settings.runtime.autostart:
+        return Served(note=None if await living(town) else NONE_LIVES)
     # Ten `tt spawn` at once: one starts it, nine wait here and find it.
     with ExitStack() as stack:
         lock = town.ground.state.directory / "start.lock"
         await town.aside(lambda: stack.enter_context(locked(lock)))
         if await _one_lives(town):
-            return False
+            return Served()
         await town.aside(lambda: _start(town, command or runtime_command(town)))
-    return True
+    return Served(started=True)
 
 
 async def _one_lives(town: Town) -> bool:

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from tinytown.runtime.town import Town
     from tinytown.transport.placement import RuntimeCard
 
+NONE_LIVES = "No runtime is alive: it will begin after 'tt start'"
+BEING_STOPPED = "The town is being stopped: it will begin after 'tt start'"
+
+
+def being_stopped(town: Town) -> str | None:
+    """What to say while the runtime of this host, which was asked to end, lets its last turns end."""
+    return BEING_STOPPED if town.ground.state.runtime_ends() else None
+
 
 async def living(town: Town) -> list[RuntimeCard]:
     """The runtimes that live, as far as this host can know."""

@@ -92,7 +92,7 @@ def _detach(common: Common, *, townhall: bool) -> int:
 
     with opened(common) as town:
         command = [*runtime_command(town), *(["--townhall"] if townhall else [])]
-        started = run_sync(ensure_runtime(town, command=command))
+        started = run_sync(ensure_runtime(town, command=command)).started
         if townhall and not started:
             raise RuntimeRunning(
                 "A runtime of this town is alive already, and cannot be given a townhall",

@@ -11,7 +11,7 @@ from tinytown.errors import AgentExists, AgentNotFound, Conflict, Invalid, TooMa
 from tinytown.ids import AGENT_NAME, SUPERVISOR_ID, SUPERVISOR_NAMES, AgentId, agent_name, new_id
 from tinytown.lifecycle import AgentEvent
 from tinytown.records import Agent, Event
-from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.background import Served, ensure_runtime
 from tinytown.runtime.operations.bounds import label, shown, whole
 from tinytown.runtime.operations.conductor_view import conducting
 from tinytown.runtime.operations.ending import Kill, Killed, Stopped, StopTown, kill, stop_town
@@ -140,8 +140,8 @@ async def spawn(town: Town, request: Spawn) -> Spawned:
         return replace(_reborn(former, town), cli=cli, **kept)  # type: ignore[arg-type]
 
     agent, restarted = await _begin_life(town, name, begin)
-    started = await ensure_runtime(town) if request.runtime else False
-    return Spawned(agent, started, restarted, warning, note if not agent.worktree else None)
+    served = await ensure_runtime(town) if request.runtime else Served()
+    return Spawned(agent, served.started, restarted, served.beside(warning), note if not agent.worktree else None)
 
 
 @operation("agent.restart", Scope.MANAGE)
@@ -167,8 +167,8 @@ async def restart(town: Town, request: Restart) -> Spawned:
         return replace(_reborn(former, town), max_rounds=rounds)
 
     agent, _ = await _begin_life(town, found.name, begin)
-    started = await ensure_runtime(town) if request.runtime else False
-    return Spawned(agent, started, restarted=True, warning=warning)
+    served = await ensure_runtime(town) if request.runtime else Served()
+    return Spawned(agent, served.started, restarted=True, warning=served.beside(warning))
 
 
 @operation("agent.list", Scope.READ)

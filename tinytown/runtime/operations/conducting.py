@@ -18,7 +18,7 @@ from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentState
 from tinytown.messages import Message, TaskAssign
 from tinytown.records import Event, Task, TaskSource
-from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.background import Served, ensure_runtime
 from tinytown.runtime.caller import ID_VARIABLE, TOKEN_VARIABLE, digest
 from tinytown.runtime.living import held_agents
 from tinytown.runtime.operations.programs import cli_warning
@@ -118,8 +118,8 @@ async def conduct(town: Town, request: Conduct) -> Conducted:
             agent, task = await _begin(town, seen, former, text, cli)
         except Raced:
             continue
-        started = await ensure_runtime(town) if request.runtime else False
-        return Conducted(agent, task, started, text is None, warning)
+        served = await ensure_runtime(town) if request.runtime else Served()
+        return Conducted(agent, task, served.started, text is None, served.beside(warning))
 
 
 async def await_goal(town: Town, request: AwaitGoal, tell: Callable[[Message], None]) -> Task:
@@ -191,8 +191,8 @@ async def attend(town: Town, request: Attend) -> Attended:
         ID_VARIABLE: SUPERVISOR_ID,
         TOKEN_VARIABLE: token,
     }
-    await ensure_runtime(town)
-    return Attended(cli, command, environ, path, warning)
+    served = await ensure_runtime(town)
+    return Attended(cli, command, environ, path, served.beside(warning))
 
 
 @operation("conductor.leave", Scope.MANAGE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tinytown.errors import TownError
 from tinytown.ids import SUPERVISOR_ID
 from tinytown.lifecycle import AgentState
-from tinytown.runtime.living import held_agents, living
+from tinytown.runtime.living import NONE_LIVES, being_stopped, held_agents, living
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tinytown.runtime.town import Town
 
 STARTED = "No runtime was alive: one was started in the background"
-_BEING_STOPPED = "The town is being stopped: it will begin after 'tt start'"
-_NONE_LIVES = "No runtime is alive: it will begin after 'tt start'"
 
 
 async def see_to(town: Town, agent: Agent) -> str | None:
@@ -51,14 +49,9 @@ def in_the_way(agent: Agent) -> str | None:
     return None
 
 
-def being_stopped(town: Town) -> str | None:
-    """What to say while the runtime of this host, which was asked to end, lets its last turns end."""
-    return _BEING_STOPPED if town.ground.state.runtime_ends() else None
-
-
 async def without_runtime(town: Town) -> str | None:
     """What to say where no runtime lives and none shall be started: to who only looks."""
-    return None if await living(town) else _NONE_LIVES
+    return None if await living(town) else NONE_LIVES
 
 
 async def rouse(town: Town, agents: Sequence[Agent]) -> str | None:
@@ -99,13 +92,14 @@ async def rouse_missions(town: Town) -> str | None:
         return being_stopped(town)
     if await living(town) or not await town.missions.active():
         return None
-    return await _started(town) if town.caller.kind == "person" else _NONE_LIVES
+    return await _started(town) if town.caller.kind == "person" else NONE_LIVES
 
 
 async def _started(town: Town) -> str | None:
     from tinytown.runtime.background import ensure_runtime
 
     try:
-        return STARTED if await ensure_runtime(town) else None
+        served = await ensure_runtime(town)
     except TownError as error:
         return f"It is stored, and will begin after 'tt start'. {error.message}"
+    return STARTED if served.started else served.note

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from tinytown.errors import AgentNotFound, Conflict, Invalid, TaskNotFound
 from tinytown.ids import SUPERVISOR_ID, short
 from tinytown.lifecycle import AgentState, TaskState
+from tinytown.runtime.living import being_stopped
 from tinytown.runtime.operations.registry import Scope, operation
-from tinytown.runtime.operations.rousing import being_stopped, in_the_way, is_a_person, without_runtime
+from tinytown.runtime.operations.rousing import in_the_way, is_a_person, without_runtime
 from tinytown.runtime.operations.tasks import waits_for
 from tinytown.text import one_line
 

@@ -15,7 +15,7 @@ from tinytown.graph import stages
 from tinytown.ids import short
 from tinytown.lifecycle import WorkItemState
 from tinytown.mission_records import Mission, SourceText, WorkItem
-from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.background import Served, ensure_runtime
 from tinytown.runtime.operations.bounds import each, shown, whole
 from tinytown.runtime.operations.missions.names import home_text, label
 from tinytown.runtime.operations.missions.objectives import Asked, moved, stray, understood
@@ -118,19 +118,19 @@ async def start_mission(town: Town, request: StartMission) -> MissionStarted:
         mission, Objectives(list(found.issues.values()), asked.wanted, asked.overrides, asked.depends)
     )
     warnings = [*found.warnings, *await _warnings(town, mission, asked, compiled)]
-    started = False
+    served = Served()
     if request.dry_run:
         await _refuse_twice(town, compiled.items)
     else:
         await _store(town, mission, compiled, _texts(asked, found.issues, compiled.items))
-        started = await ensure_runtime(town) if request.runtime else False
+        served = await ensure_runtime(town) if request.runtime else Served()
     return MissionStarted(
         mission,
         _planned(compiled.items, home),
         tuple(sorted(watch.target for watch in compiled.gates)),
-        tuple(warnings),
+        (*warnings, served.note) if served.note else tuple(warnings),
         request.dry_run,
-        started,
+        served.started,
     )
 
 

@@ -9,7 +9,7 @@ from tinytown import times
 from tinytown.actors.missions.actions import Plan
 from tinytown.actors.missions.reconcile import IN_WORK, LIVE, open_tasks
 from tinytown.lifecycle import MissionEvent, MissionState
-from tinytown.runtime.background import ensure_runtime
+from tinytown.runtime.background import Served, ensure_runtime
 from tinytown.runtime.operations.bounds import words
 from tinytown.runtime.operations.missions.changing import Decision, change_mission
 from tinytown.runtime.operations.missions.picking import one_mission, refuse_over
@@ -128,8 +128,8 @@ async def resume_mission(town: Town, request: ResumeMission) -> MissionResumed:
         )
 
     made = await change_mission(town, await town.missions.find(request.mission), decide)
-    started = await ensure_runtime(town) if request.runtime else False
-    return MissionResumed(made.after.mission, note, started)
+    served = await ensure_runtime(town) if request.runtime else Served()
+    return MissionResumed(made.after.mission, served.beside(note), served.started)
 
 
 def _at_once(watches: Iterable[Watch], now: times.Timestamp) -> Iterable[Watch]:
