@@ -7,7 +7,9 @@ import signal
 import subprocess
 
 import pytest
+from living import LONG, wait_until
 from person import TT, Person
+from warmth import stuck_pipe
 
 from tinytown.cli.main import main
 
@@ -200,6 +202,25 @@ def test_ctrl_c_ends_quietly_with_130(town_dir: Person) -> None:
     out, err = waiting.communicate()
 
     assert (waiting.returncode, out, err) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_ctrl_c_ends_a_command_whose_output_nobody_reads(town_dir: Person, unbuffered: str) -> None:
+    environ = {**town_dir.environ, "PYTHONUNBUFFERED": unbuffered}
+    with stuck_pipe() as writing:
+        stuck = subprocess.Popen(
+            [TT, "assign", "supervisor", "to be stored"],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            cwd=town_dir.directory,
+            env=environ,
+        )
+        wait_until(lambda: "to be stored" in town_dir.tt("task", "list").out, what="the task to be stored")
+        # It may not have come to writing yet, and is interrupted all the same.
+        stuck.send_signal(signal.SIGINT)
+        _, err = stuck.communicate(timeout=LONG)
+
+    assert (stuck.returncode, err) == (130, b"")
 
 
 def test_a_locale_without_emoji_still_works(town_dir: Person) -> None:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from tinytown.cli.terminal import note
 from tinytown.errors import TownError
 from tinytown.text import term_safe
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 INTERRUPTED = 130
 DEBUG_VARIABLE = "TINYTOWN_DEBUG"
@@ -62,11 +66,28 @@ def refuse(error: TownError) -> Shown:
     return Shown(error)
 
 
-def silence() -> None:
-    """Throw away what is still to be written: its reader is gone, and the end of the process would complain."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
+def silence(stream: TextIO | None = None) -> None:
+    """Throw away what is still to be written, to standard output if nothing is said.
+
+    Its reader is gone, or does not read and must not keep us: the end of the process would complain, or wait.
+    """
+    stream = stream or sys.stdout
+    if stream is not None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def silence_stuck() -> None:
+    """Throw away what is still to be written to whoever does not read at this moment."""
+    from select import POLLOUT, poll
+
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            room = poll()
+            room.register(stream.fileno(), POLLOUT)
+            if not room.poll(0):
+                silence(stream)
 
 
 def _tell(message: str, hint: str) -> None:

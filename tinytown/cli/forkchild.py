@@ -93,7 +93,7 @@ def _perform(arguments: list[str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         status = main.main(arguments)
     except KeyboardInterrupt:
-        status = 130
+        status = main.interrupted_again()
     # The status stands also when the last of the output cannot be written; what was to be said of that has been.
     with suppress(OSError, ValueError):
         main.flush()

@@ -29,8 +29,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
                 raise
             status = _conclude(error)
     except KeyboardInterrupt:
-        # Pressed twice.
-        status = 130
+        status = interrupted_again()
     if argv is None and "tinytown.cli.app" not in sys.modules:
         _leave(status)
     return status
@@ -71,11 +70,22 @@ def flush() -> None:
             stream.flush()
 
 
+def interrupted_again() -> int:
+    """Ctrl-C was pressed twice: the exit status; nothing is written any more."""
+    from tinytown.cli import failures
+
+    for stream in (sys.stdout, sys.stderr):
+        failures.silence(stream)
+    return failures.INTERRUPTED
+
+
 def _conclude(error: BaseException) -> int:
     from tinytown.cli import failures
 
     if isinstance(error, BrokenPipeError):
         failures.silence()
+    if isinstance(error, KeyboardInterrupt):
+        failures.silence_stuck()
     status = failures.conclude(error)
     try:
         if sys.stdout is not None:
