@@ -2,7 +2,7 @@
 
     python bench/runtime.py [--agents 2000] [--many 10000] [--seconds 20] [--assigns 60]
 
-Memory is what `tt start` holds more with `--agents` idle agents than with none. CPU is that of a runtime with
+Memory is what `tt start` holds more with `--agents` idle agents more. CPU is that of a runtime with
 `--many` idle agents, the lifeline's walks and the heartbeat included. The delay is from the moment the assignment
 is sent to the first instruction of the agent's CLI, which writes the time: once from a program that holds a
 connection, once from the start of a `tt assign` process that the runtime's fork server does, once from one that does
@@ -37,7 +37,7 @@ from tinytown.transport.store import Store  # noqa: E402
 
 AT_ONCE = 200
 SETTLED = 6.0
-"""Seconds: a walk of the lifeline, and less than a runtime without agents stays."""
+"""Seconds: a walk of the lifeline."""
 
 TT = Path(sys.executable).with_name("tt")
 
@@ -112,12 +112,13 @@ def cpu_seconds(runtime: RuntimeProcess) -> float:
 
 def measure_memory(count: int) -> None:
     sizes = {}
-    for agents in (0, count):
+    # One without any would end by itself meanwhile.
+    for agents in (1, 1 + count):
         with a_town() as town:
             populate(town, agents)
             sizes[agents] = resident_kib(at_rest(town, agents))
-    each = (sizes[count] - sizes[0]) / count
-    print(f"memory: {sizes[0]:,} KiB without an agent, {sizes[count]:,} KiB with {count:,}")
+    each = (sizes[1 + count] - sizes[1]) / count
+    print(f"memory: {sizes[1]:,} KiB with one agent, {sizes[1 + count]:,} KiB with {count:,} more")
     print(f"  an idle agent: {each:.1f} KiB (target 12)")
 
 

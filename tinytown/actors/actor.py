@@ -80,22 +80,26 @@ class Bell:
         if self._rung:
             await trio.lowlevel.checkpoint()
         while not self._rung:
-            await self._stir()
+            try:
+                await self._armed().wait()
+            finally:
+                self._event = None
 
     async def wait_for_work(self) -> None:
         """As `wait`; and when something is handed."""
         if self._rung or self._handed:
             await trio.lowlevel.checkpoint()
         while not (self._rung or self._handed):
-            await self._stir()
+            try:
+                await self._armed().wait()
+            finally:
+                self._event = None
 
-    async def _stir(self) -> None:
+    def _armed(self) -> trio.Event:
+        # No coroutine of its own: it would stay there for each of thousands of idle actors.
         if self._event is None:
             self._event = trio.Event()
-        try:
-            await self._event.wait()
-        finally:
-            self._event = None
+        return self._event
 
 
 def _in_order(delivery: Delivery) -> tuple[int, int]:

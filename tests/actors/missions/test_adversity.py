@@ -457,3 +457,26 @@ async def test_a_decision_that_can_never_be_written_is_told_and_not_repeated_wit
 
     with pytest.raises(Conflict, match="a part of it is there already"):
         await course.on()
+
+
+@pytest.mark.parametrize("pushes", [False, True])
+async def test_a_repair_that_changes_nothing_is_for_a_person_in_the_end(course: Course, pushes: bool) -> None:
+    await course.begin(1, reviewer_required=False)
+    await course.on()
+    await course.does()
+    pull = course.hub.repo("o/r").pulls[40]
+    pull.conflicting = True
+    await course.on(passes=181)
+    await course.end("o/r#40", lambda task: task.complete("mended, I think"))
+    for _ in range(2):
+        await course.on(passes=181)
+    assert (await course.item()).waits_for == "merge"
+    assert await course.open_tasks() == []
+    if pushes:
+        pull.conflicting = False
+        pull.push()
+    await course.on(passes=181)
+
+    item = await course.item()
+    found = (item.waits_for, item.reason)
+    assert found == (("merge", item.reason) if pushes else ("person", "its repair changed nothing at o/r#40: conflict"))

@@ -133,7 +133,8 @@ def test_a_repair_that_is_done_is_looked_at_at_once() -> None:
 
     (watch,) = reconciled(plan, town(task(REPAIR, lambda task: task.complete("did"))), NOW).watches
 
-    assert (watch.fix_task_id, watch.next_due_at, watch.handled) == (None, NOW, ("pr_checks/aa",))
+    assert (watch.fix_task_id, watch.next_due_at) == (None, NOW)
+    assert "pr_checks/aa" in watch.handled
 
 
 def test_a_repair_that_cannot_be_done_waits_for_a_person() -> None:

@@ -24,6 +24,7 @@ from tinytown.actors.missions.actions import (
 )
 from tinytown.actors.missions.order import ranks
 from tinytown.actors.missions.roles import Worker, fittest, may_review
+from tinytown.actors.missions.watching import ONCE_A_HEAD
 from tinytown.lifecycle import MissionEvent, MissionState, WatchState, WorkItemEvent, WorkItemState
 from tinytown.mission_records import EXTERNAL_GATE, GREEN
 
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 _I, _E = WorkItemState, WorkItemEvent
 _IN_WORK = frozenset({_I.ASSIGNED, _I.RUNNING})
 _LIVE_WATCH = frozenset({WatchState.ACTIVE, WatchState.SNOOZED})
-_ONCE_A_HEAD = frozenset({"pr_checks", "mergeability"})
-"""Watches whose findings are about the head as a whole; those of the others are threads, each for itself."""
 
 
 def plan(
@@ -126,11 +125,11 @@ class _Planning:
                 continue
             if item.id in mending or watch.state not in _LIVE_WATCH or watch.watch_kind == EXTERNAL_GATE:
                 continue
-            keys = [f"{watch.watch_kind}/{watch.head}"] if watch.watch_kind in _ONCE_A_HEAD else list(watch.findings)
+            keys = [f"{watch.watch_kind}/{watch.head}"] if watch.watch_kind in ONCE_A_HEAD else list(watch.findings)
             new = [key for key in keys if key not in watch.handled] if watch.findings else []
             mender = self._mender(item) if new else None
             if mender is not None:
-                findings = watch.findings if watch.watch_kind in _ONCE_A_HEAD else tuple(new)
+                findings = watch.findings if watch.watch_kind in ONCE_A_HEAD else tuple(new)
                 # Each that was asked for before is remembered: the number tells one that is asked for again.
                 task = task_id(self.mission.id, watch.id, "fix", len(watch.handled), *new)
                 self.actions.append(AskFix(item.id, watch.id, mender, task, findings, tuple(new)))

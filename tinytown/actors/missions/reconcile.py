@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tinytown.actors.missions import outcomes
 from tinytown.actors.missions.roles import Worker
 from tinytown.actors.missions.telling import verdict
+from tinytown.actors.missions.watching import mended
 from tinytown.lifecycle import AgentState, TaskState, WatchEvent, WatchState, WorkItemEvent, WorkItemState
 from tinytown.mission_records import EXTERNAL_GATE
 from tinytown.text import one_line
@@ -158,8 +159,7 @@ def _mended(plan: Plan, watch: Watch, item: WorkItem, town: Town, now: Timestamp
         reason = f"its repair failed: {one_line(task.result or 'no reason given', 300)}"
         return _for_a_person(plan, watch, item, now, reason)
     if task is not None and task.state is TaskState.COMPLETED:
-        # Whether it helped, GitHub says: at once, not when the next look would be due.
-        return plan.with_watch(replace(watch, fix_task_id=None, next_due_at=now))
+        return plan.with_watch(mended(watch, now))
     if task is None or task.state is TaskState.CANCELLED or town.is_lost(task):
         handled = tuple(f"{_LOST}/{key}" if key in _asked(watch) else key for key in watch.handled)
         lost = replace(watch, handled=handled)

@@ -34,6 +34,12 @@ BACKOFF = (60.0, 120.0, 300.0)
 MOST_FAILURES = 5
 """Looks in a row that fail before the item waits for a person."""
 
+ONCE_A_HEAD = frozenset({"pr_checks", "mergeability"})
+"""Watches whose findings are about the head as a whole; those of the others are threads, each for itself."""
+
+MOST_UNMENDED = 3
+"""Looks, from the first after a repair on, that find the same at the same head: by then a push would be there."""
+
 UNCHECKED_FOR = 120.0
 """Seconds for which a head must have been there, without any check, before it counts as one that has none."""
 
@@ -96,8 +102,32 @@ def observed(
         return outcomes.pull_closed(item, now), tuple(_ended(watch, WatchEvent.FAIL, closed) for watch in watches)
     after = outcomes.pushed(mission, item, now, glance.head, glance.base)
     after = _judged(mission, after, pull, now)
-    looked = (_looked(watch, pull, now, bugbots, no_suites=no_suites) for watch in watches)
+    looked = [_looked(watch, pull, now, bugbots, no_suites=no_suites) for watch in watches]
+    for place, watch in enumerate(looked):
+        after, looked[place] = _unmended(after, watch, now)
     return after, tuple(looked)
+
+
+def mended(watch: Watch, now: Timestamp) -> Watch:
+    """Its repair is done, says whoever did it. Whether it helped, GitHub says, which is asked at once."""
+    handled = (*watch.handled, _mended_key(watch)) if watch.watch_kind in ONCE_A_HEAD else watch.handled
+    return replace(watch, fix_task_id=None, handled=handled, next_due_at=now)
+
+
+def _mended_key(watch: Watch) -> str:
+    return f"mended/{watch.head}"
+
+
+def _unmended(item: WorkItem, watch: Watch, now: Timestamp) -> tuple[WorkItem, Watch]:
+    """A repair that changed nothing is not asked for again: in the end a person has to see to it."""
+    key = _mended_key(watch)
+    if not watch.findings or key not in watch.handled or item.waits_for not in ("review", "merge"):
+        return item, watch
+    watch = replace(watch, handled=(*watch.handled, key))
+    if watch.handled.count(key) <= MOST_UNMENDED:
+        return item, watch
+    why = f"its repair changed nothing at {watch.target}: {watch.last_result}"
+    return replace(item, waits_for="person", reason=why, review_task_id=None, updated_at=now), watch
 
 
 def look_failed(item: WorkItem, watch: Watch, now: Timestamp, reason: str) -> tuple[WorkItem, Watch]:
