@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 from mailbox_machine import AGENTS, LEASE, SIZES, MailboxMachine, outcome_of
 from towns import work
 
@@ -17,7 +17,19 @@ from tinytown.transport.blocking import run_sync
 
 
 class HandingMachine(MailboxMachine):
-    """Two agents that stand ready whenever they can."""
+    """Two agents that stand ready whenever they can, from the beginning on."""
+
+    @initialize()
+    def a_town_with_two_agents(self) -> None:
+        super().a_town_with_two_agents()
+        for of in (0, 1):
+            self.stand(of, 4)
+
+    def stand(self, of: int, count: int) -> None:
+        """It hears what it was told, and looks again."""
+        if self.model.actors[of].controls:
+            self.look_with_empty_hands(of, count, 100_000)
+        self.look_with_empty_hands(of, count, 100_000)
 
     @rule()
     def the_runtimes_go_deaf_or_hear_again(self) -> None:
@@ -28,7 +40,7 @@ class HandingMachine(MailboxMachine):
         return len(self.model.unsettled) < 2
 
     @precondition(has_room_for_many)
-    @rule(to=st.lists(AGENTS, min_size=2, max_size=4), data=st.data())
+    @rule(to=st.lists(AGENTS, min_size=2, max_size=4) | st.sampled_from(([0, 0], [1, 1, 1])), data=st.data())
     def send_many(self, to: list[int], data: st.DataObject) -> None:
         """Several in one commit."""
         change, sent = self.town.store.change(), []
@@ -44,12 +56,6 @@ class HandingMachine(MailboxMachine):
         run_sync(self.town.store.commit(change))
         self.arrive(sent)
 
-    @precondition(lambda self: self.has_room_for_many() and self.having(lambda actor: actor.stance))
-    @rule(data=st.data(), count=st.integers(2, 4))
-    def send_many_to_one_that_stands(self, data: st.DataObject, count: int) -> None:
-        of = data.draw(st.sampled_from(self.having(lambda actor: actor.stance)))
-        self.send_many([of] * count, data)
-
     # Actors that stand ready.
 
     @rule(of=AGENTS, count=st.integers(1, 3), size=SIZES)
@@ -63,12 +69,16 @@ class HandingMachine(MailboxMachine):
         self.claim(of, count, size, stance)
 
     def idle(self) -> list[int]:
-        return self.having(lambda actor: not (actor.waiting or actor.controls or actor.held or actor.claimed))
+        return self.having(lambda actor: not (actor.waiting or actor.held or actor.claimed))
 
     @precondition(idle)
-    @rule(data=st.data(), count=st.integers(1, 3))
-    def an_idle_agent_stands(self, data: st.DataObject, count: int) -> None:
-        self.look_with_empty_hands(data.draw(st.sampled_from(self.idle())), count, 100_000)
+    @rule(data=st.data(), count=st.integers(2, 4), many=st.sampled_from((True, True, False)))
+    def an_idle_agent_stands(self, data: st.DataObject, count: int, many: bool) -> None:
+        """And it may be sent several at once."""
+        of = data.draw(st.sampled_from(self.idle()))
+        self.stand(of, count)
+        if many and self.has_room_for_many():
+            self.send_many([of] * data.draw(st.integers(2, 4)), data)
 
     @precondition(lambda self: self.having(lambda actor: actor.deliveries))
     @rule(of=AGENTS, verb=st.sampled_from(("ack", "ack", "return", "fail")), size=SIZES)
