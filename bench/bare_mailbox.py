@@ -20,7 +20,7 @@ from tinytown.transport.group import Group
 from tinytown.transport.mailbox import LANE_NUMBER
 from tinytown.transport.multiplexed import MultiplexedConnection
 
-MOST = 256
+MOST = 48
 """Requests in one group, as of ours."""
 
 TAKE = """

@@ -39,10 +39,12 @@ class Grouped:
     """Groups what many tasks ask for at about the same time; its flushes run in the nursery it is given.
 
     The nursery must outlive whoever submits, the last words of a cancelled actor included: what waits for a flush
-    when it is cancelled, or comes later, gets `RedisUnreachable`.
+    when it is cancelled, or comes later, gets `RedisUnreachable`. A group has at most `most` items: of larger ones the
+    server waits for the client and the client for the server, where smaller ones let both work at once (measured with
+    1,000 agents: 23,400 messages/s with 48, 16,300 with 256).
     """
 
-    def __init__(self, nursery: trio.Nursery, *, most: int = 256) -> None:
+    def __init__(self, nursery: trio.Nursery, *, most: int = 48) -> None:
         self._nursery = nursery
         self._most = most
 
