@@ -76,6 +76,7 @@ def test_the_bytes_are_those_of_any_writer_of_json(message: Message) -> None:
     assert message.encode() == json.dumps(message.to_json(), ensure_ascii=False, separators=(",", ":")).encode()
 
 
+@UNTIMED
 @given(MESSAGES)
 def test_every_message_comes_back_from_its_bytes(message: Message) -> None:
     assert Message.decode(message.encode()) == message
