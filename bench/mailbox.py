@@ -97,7 +97,7 @@ class Town:
         stands = False
         while True:
             if stands:
-                await bell.wait_for_work()
+                await bell.wait(for_work=True)
             deliveries = bell.take_handed()
             if not deliveries:
                 bell.take()

@@ -75,31 +75,23 @@ class Bell:
         handed, self._handed = self._handed, ()
         return handed if len(handed) < 2 else tuple(sorted(handed, key=_in_order))
 
-    async def wait(self) -> None:
-        """Return at the next ring; at once if there was one since the last `take`."""
-        if self._rung:
+    async def wait(self, *, for_work: bool = False) -> None:
+        """Return at the next ring; at once if there was one since the last `take`.
+
+        `for_work`: or when something is handed.
+        """
+        if self._calls(for_work):
             await trio.lowlevel.checkpoint()
-        while not self._rung:
+        while not self._calls(for_work):
+            if self._event is None:
+                self._event = trio.Event()
             try:
-                await self._armed().wait()
+                await self._event.wait()
             finally:
                 self._event = None
 
-    async def wait_for_work(self) -> None:
-        """As `wait`; and when something is handed."""
-        if self._rung or self._handed:
-            await trio.lowlevel.checkpoint()
-        while not (self._rung or self._handed):
-            try:
-                await self._armed().wait()
-            finally:
-                self._event = None
-
-    def _armed(self) -> trio.Event:
-        # No coroutine of its own: it would stay there for each of thousands of idle actors.
-        if self._event is None:
-            self._event = trio.Event()
-        return self._event
+    def _calls(self, for_work: bool) -> bool:  # noqa: FBT001 - the same as of `wait`
+        return self._rung or (for_work and bool(self._handed))
 
 
 def _in_order(delivery: Delivery) -> tuple[int, int]:
@@ -204,7 +196,7 @@ class Actor:
         while not self.over():
             await self.rest()
             if not self.over() and not await self._advance():
-                await self.bell.wait_for_work()
+                await self.bell.wait(for_work=True)
 
     async def _advance(self) -> bool:
         """Take a turn on what it was handed or can claim. False when it has to wait."""

@@ -48,6 +48,13 @@ def note(*lines: str) -> None:
         sys.stderr.flush()
 
 
+def remark(*texts: str | None) -> None:
+    """Notes beside the answer, of those texts that are there; made safe."""
+    from tinytown.text import term_safe
+
+    note(*(f"Note: {term_safe(text)}" for text in texts if text))
+
+
 def columns() -> int | None:
     """The width of the terminal that standard output is, None when it is none."""
     try:

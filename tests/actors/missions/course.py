@@ -20,6 +20,7 @@ from tinytown.ids import AgentId
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.mission_records import Mission, SourceText, WorkItem
 from tinytown.records import Agent, Task
+from tinytown.runtime.demo.forge import Pull
 from tinytown.times import timestamp
 from tinytown.transport.missions import Changed, SeenMission
 from tinytown.transport.shelves import Shelves
@@ -107,6 +108,13 @@ class Course:
         assert item.task_id is not None
         await self.town.store.update_task(item.task_id, lambda task: task.complete(said))
         await self.on()
+
+    async def with_pull(self, **policy: object) -> Pull:
+        """Begin with the first issue, and let its agent do it; gives the pull request."""
+        await self.begin(1, **policy)
+        await self.on()
+        await self.does()
+        return self.hub.repo("o/r").pulls[40]
 
     async def approve(self) -> None:
         await self.end("Review", lambda task: task.complete("APPROVED"))

@@ -39,10 +39,7 @@ async def test_with_auto_merge_what_is_green_and_approved_is_merged_with_the_hea
     course: Course, refusal: Reply | None
 ) -> None:
     course.hub.graphql_refusal = refusal
-    await course.begin(1, auto_merge=True)
-    await course.on()
-    await course.does()
-    pull = course.hub.repo("o/r").pulls[40]
+    pull = await course.with_pull(auto_merge=True)
     pull.check("test")
     await course.on(passes=181)
     assert not pull.merged
@@ -71,10 +68,7 @@ async def test_no_checks_yet_are_not_green_and_a_repository_without_any_is_in_ti
 
 
 async def test_a_push_takes_the_approval_back_and_the_open_review_with_it(course: Course) -> None:
-    await course.begin(1)
-    await course.on()
-    await course.does()
-    pull = course.hub.repo("o/r").pulls[40]
+    pull = await course.with_pull()
     (old,) = await course.open_tasks("Review")
     pull.push()
     await course.on(passes=181)
@@ -91,10 +85,7 @@ async def test_a_push_takes_the_approval_back_and_the_open_review_with_it(course
 
 
 async def test_a_failing_check_is_mended_once_a_head(course: Course) -> None:
-    await course.begin(1)
-    await course.on()
-    await course.does()
-    pull = course.hub.repo("o/r").pulls[40]
+    pull = await course.with_pull()
     pull.check("lint", "FAILURE")
     await course.on(passes=181)
     (fix,) = await course.open_tasks("Repair")
@@ -112,10 +103,7 @@ async def test_a_failing_check_is_mended_once_a_head(course: Course) -> None:
 
 
 async def test_a_thread_is_told_in_its_own_words_and_a_conflict_makes_one_rebase(course: Course) -> None:
-    await course.begin(1)
-    await course.on()
-    await course.does()
-    pull = course.hub.repo("o/r").pulls[40]
+    pull = await course.with_pull()
     course.hub.now += 5
     pull.thread("carla", "This leaks a file", path="src/x.py")
     await course.on(passes=181)
@@ -133,10 +121,7 @@ async def test_a_thread_is_told_in_its_own_words_and_a_conflict_makes_one_rebase
 
 
 async def test_checks_that_broke_off_are_run_again_once_and_then_mended(course: Course) -> None:
-    await course.begin(1)
-    await course.on()
-    await course.does()
-    pull = course.hub.repo("o/r").pulls[40]
+    pull = await course.with_pull()
     pull.check("ci", "TIMED_OUT", run=77)
     await course.on(passes=181)
     assert course.hub.repo("o/r").reruns == [77]
@@ -302,10 +287,7 @@ async def test_whoever_takes_over_in_the_middle_does_nothing_twice(course: Cours
 
 
 async def test_a_merge_that_github_refuses_is_told_and_tried_again_later(course: Course) -> None:
-    await course.begin(1, auto_merge=True)
-    await course.on()
-    await course.does()
-    pull = course.hub.repo("o/r").pulls[40]
+    pull = await course.with_pull(auto_merge=True)
     pull.check("test")
     await course.approve()
     course.hub.faults_after = {}

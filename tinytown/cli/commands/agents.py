@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.render import agents as render
 from tinytown.cli.session import ask, opened, place
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import note, remark, say
 from tinytown.errors import AgentNotFound, Conflict
 from tinytown.text import term_safe
 
@@ -135,8 +135,7 @@ def resume(request: Resume, common: Common) -> int:
     from tinytown.runtime.operations.pausing import resume as operation
 
     result = ask(common, operation, request)
-    if result.note:
-        note(f"Note: {term_safe(result.note)}")
+    remark(result.note)
     if common.json:
         from tinytown.cli.render.encode import dump
 
@@ -155,8 +154,7 @@ def beside(result: Spawned) -> None:
     """What a person should know of it."""
     if result.warning:
         note(f"Warning: {term_safe(result.warning)}")
-    if result.note:
-        note(f"Note: {term_safe(result.note)}")
+    remark(result.note)
 
 
 def _dump(result: Spawned) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.render import backlog as render
 from tinytown.cli.session import ask, text_or_input
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import note, remark, say
 from tinytown.runtime.operations import backlog as operations
-from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
@@ -26,7 +25,7 @@ def add(request: AddToBacklog, common: Common) -> int:
     """Put new work into the backlog."""
     asked = replace(request, description=text_or_input(request.description))
     result = ask(common, operations.add_to_backlog, asked)
-    _note(result.note)
+    remark(result.note)
     if common.json:
         _dump(result.task, woken=result.woken)
     else:
@@ -51,7 +50,7 @@ def list_items(request: ListBacklog, common: Common) -> int:
 def claim(request: ClaimFromBacklog, common: Common) -> int:
     """Give an item to an agent."""
     result = ask(common, operations.claim_from_backlog, request)
-    _note(result.note)
+    remark(result.note)
     if common.json:
         _dump(result.task, assigned_to_name=result.agent.name)
     else:
@@ -62,7 +61,7 @@ def claim(request: ClaimFromBacklog, common: Common) -> int:
 def assign_all(request: AssignAll, common: Common) -> int:
     """Give all items to an agent."""
     result = ask(common, operations.assign_all, request)
-    _note(result.note)
+    remark(result.note)
     if common.json:
         from tinytown.cli.render.encode import dump, fields_of
 
@@ -82,11 +81,6 @@ def remove(request: RemoveFromBacklog, common: Common) -> int:
     else:
         say(render.removed(result))
     return 0
-
-
-def _note(text: str | None) -> None:
-    if text:
-        note(f"Note: {term_safe(text)}")
 
 
 def _dump(task: object, **more: object) -> None:

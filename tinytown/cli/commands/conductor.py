@@ -12,7 +12,7 @@ from tinytown.cli.commands.waiting import persist
 from tinytown.cli.failures import INTERRUPTED
 from tinytown.cli.render import conductor as render
 from tinytown.cli.session import ask, opened, place, text_or_input
-from tinytown.cli.terminal import flush, note, say
+from tinytown.cli.terminal import flush, note, remark, say
 from tinytown.errors import Invalid, TownError
 from tinytown.lifecycle import TaskState
 from tinytown.text import term_safe
@@ -122,7 +122,7 @@ def _stop(common: Common) -> int:
     try:
         ask(common, kill, Kill("conductor", now=True))
     except TownError as error:
-        note(f"Note: {term_safe(error.message)}")
+        remark(error.message)
     else:
         note("Note: The conductor ends. Its goal stays open; go on with: tt conductor --detach")
     return INTERRUPTED

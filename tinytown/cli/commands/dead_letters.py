@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.render import dead_letters as render
 from tinytown.cli.session import ask
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import note, remark, say
 from tinytown.ids import short
 from tinytown.runtime.operations import dead_letters as operations
 from tinytown.text import term_safe
@@ -50,8 +50,7 @@ def retry(request: ChooseLetters, common: Common) -> int:
         say(dump({"retried": render.encode_all(result.letters), "refused": refused}))
     else:
         say(*(render.retried(result) or ([] if result.refused else [render.EMPTY])))
-    if result.note:
-        note(f"Note: {term_safe(result.note)}")
+    remark(result.note)
     for each in result.refused:
         note(f"❌ {render.handle(each.letter)} stays where it is: {term_safe(each.reason)}")
     return 1 if result.refused else 0

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.render import messages as render
 from tinytown.cli.session import ask, text_or_input
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import note, remark, say
 from tinytown.runtime.operations import messages as operations
-from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 def send(request: Send, common: Common) -> int:
     """Send a message."""
     result = ask(common, operations.send, replace(request, text=text_or_input(request.text)))
-    if result.note:
-        note(f"Note: {term_safe(result.note)}")
+    remark(result.note)
     if common.json:
         from tinytown.cli.render.encode import dump, fields_of
 
@@ -56,8 +54,7 @@ def answer(request: Answer, common: Common) -> int:
         say(dump(fields_of(result.message, to_name=result.to.name)))
     else:
         say(render.answered(result))
-    if result.note:
-        note(f"Note: {term_safe(result.note)}")
+    remark(result.note)
     return 0
 
 

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.render import mission as render
 from tinytown.cli.session import ask, ask_with_trio, opened, text_or_input
-from tinytown.cli.terminal import flush, note, say
-from tinytown.text import term_safe
+from tinytown.cli.terminal import flush, note, remark, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tinytown.cli.asked import DispatchAsked, MissionStatusAsked
     from tinytown.cli.invocation import Common
     from tinytown.records import Event
@@ -40,7 +37,7 @@ def start(request: StartMission, common: Common) -> int:
         _dump(render.encoded_plan(result))
     else:
         say(*render.started(result))
-    _warn(result.warnings)
+    remark(*result.warnings)
     return 0
 
 
@@ -61,7 +58,7 @@ def status(request: MissionStatusAsked, common: Common) -> int:
         else:
             wanted = [str(each.mission.id) for each in run_sync(list_missions(town, ListMissions())).missions]
         views = [run_sync(show_mission(town, ShowMission(each))) for each in wanted]
-    _warn(line for view in views for line in render.held(view))
+    remark(*(line for view in views for line in render.held(view)))
     if common.json:
         shown = [render.encoded(view) for view in views]
         _dump(shown[0] if request.run is not None else shown)
@@ -83,7 +80,7 @@ def list_missions(request: ListMissions, common: Common) -> int:
         _dump(render.encoded_list(found))
     else:
         say(*render.listing(found, everything=request.everything))
-    _warn(f"Mission {each} cannot be read as a whole" for each in found.damaged)
+    remark(*(f"Mission {each} cannot be read as a whole" for each in found.damaged))
     return 0
 
 
@@ -140,7 +137,7 @@ def approve(request: ApproveItem, common: Common) -> int:
     from tinytown.runtime.operations.missions.gates import approve_item
 
     found = ask(common, approve_item, request)
-    _warn([found.notice] if found.notice else [])
+    remark(found.notice)
     if common.json:
         _dump_record(found.item, gate=found.gate, source=found.source)
     else:
@@ -153,7 +150,7 @@ def reject(request: RejectItem, common: Common) -> int:
     from tinytown.runtime.operations.missions.gates import reject_item
 
     found = ask(common, reject_item, replace(request, reason=text_or_input(request.reason)))
-    _warn([found.notice] if found.notice else [])
+    remark(found.notice)
     if common.json:
         _dump_record(found.item, gate=found.gate)
     else:
@@ -205,10 +202,6 @@ async def _dispatch(town: Town, asked: tuple[DispatchAsked, Common]) -> int:
         # All of them were told; the first says what to do.
         raise error
     return 0
-
-
-def _warn(texts: Iterable[str]) -> None:
-    note(*(f"Note: {term_safe(text)}" for text in texts))
 
 
 def _dump(value: object) -> None:

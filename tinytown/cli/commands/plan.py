@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.render import plan as render
 from tinytown.cli.session import opened
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import note, remark, say
 from tinytown.errors import NotFound
 from tinytown.plan import PLAN_FILE, parse_plan
 from tinytown.runtime import plan_file
@@ -58,7 +58,7 @@ def _push(town: Town, path: Path, request: SyncAsked, common: Common) -> int:
 
     text = plan_file.read_plan(path)
     result = run_sync(push(town, Push(text, allow_verify=request.allow_verify)))
-    note(*(f"Note: {term_safe(line)}" for line in result.notes))
+    remark(*result.notes)
     if common.json:
         from tinytown.cli.render.encode import dump
 

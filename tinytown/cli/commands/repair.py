@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.render import repair as render
 from tinytown.cli.session import ask
-from tinytown.cli.terminal import note, say
-from tinytown.text import term_safe
+from tinytown.cli.terminal import note, remark, say
 
 if TYPE_CHECKING:
     from tinytown.cli.invocation import Common
@@ -43,8 +42,7 @@ def reclaim(request: Reclaim, common: Common) -> int:
         say(*render.left(result))
     else:
         say(*render.reclaimed(result))
-    if result.note:
-        note(f"Note: {term_safe(result.note)}")
+    remark(result.note)
     note(*(render.busy(agent, "reclaim") for agent in result.busy))
     return 1 if result.busy else 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tinytown.cli.render import tasks as render
 from tinytown.cli.session import ask, text_or_input
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import remark, say
 from tinytown.runtime.operations import tasks as operations
 from tinytown.text import term_safe
 
@@ -24,7 +24,7 @@ def assign(request: Assign, common: Common) -> int:
     """Give an agent a new task."""
     asked = replace(request, description=text_or_input(request.description))
     result = ask(common, operations.assign, asked)
-    _note(result.note)
+    remark(result.note)
     if common.json:
         from tinytown.cli.render.encode import dump, fields_of
 
@@ -89,14 +89,9 @@ def _end(
 ) -> int:
     text = None if request.text is None else text_or_input(request.text)
     view = ask(common, operation, replace(request, text=text))
-    _note(view.notice)
+    remark(view.notice)
     _show(view, render.ended(view, how), common)
     return 0
-
-
-def _note(text: str | None) -> None:
-    if text:
-        note(f"Note: {term_safe(text)}")
 
 
 def _show(view: TaskView, lines: list[str], common: Common) -> None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tinytown.cli.deadline import deadline
 from tinytown.cli.session import ask
-from tinytown.cli.terminal import note, say
+from tinytown.cli.terminal import remark, say
 from tinytown.errors import RedisUnreachable
 from tinytown.lifecycle import AgentState, TaskState
 from tinytown.records import Task
-from tinytown.text import term_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +44,7 @@ def wait(request: WaitFor, common: Common) -> int:
         why = await outlook(town, asked)
         if why is not None and why not in told:
             told.add(why)
-            note(f"Note: {term_safe(why)}")
+            remark(why)
         return await operation(town, asked)
 
     asked = request.request

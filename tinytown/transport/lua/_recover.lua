@@ -19,7 +19,6 @@ local function recover(agent, tag, value, now, limits)
   end
   redis.call('LPUSH', lane_key(agent, lane), raw)
   redis.call('SADD', K_ready, agent)
-  unstand({agent})
   return true
 end
 
@@ -35,6 +34,7 @@ local function recover_all(agent, tags, now, limits)
       redis.call('ZREM', K_leases(agent), tag)
     end
   end
+  if back > 0 then unstand({agent}) end
   return back, gone
 end
 
